@@ -1,0 +1,1 @@
+"""Speed side by side: one file per `handloom bench NAME`."""

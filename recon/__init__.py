@@ -1,0 +1,1 @@
+"""Images to hands: everything that knows what a hand is."""

@@ -1,0 +1,276 @@
+"""The guarded openers: every image, archive, JSON and pickle from outside comes in through here.
+
+Sizes are checked before anything is decoded, nothing from a file is ever executed, and what is
+written appears under its final name whole or not at all.
+"""
+
+import contextlib
+import io
+import json
+import math
+import os
+import pickle
+import secrets
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_IMAGE_BYTES = 256 << 20
+MAX_JSON_BYTES = 256 << 20
+MAX_PICKLE_BYTES = 256 << 20
+MAX_ARRAY_BYTES = 4 << 30
+
+
+class FileError(ValueError):
+    """A file that is missing, damaged, too large or not allowed; the message is one sentence for the user."""
+
+
+def _read(source: str | Path | bytes, name: str | None, max_bytes: int) -> tuple[bytes, str]:
+    """The bytes of a path (or the bytes given) and the name to use in messages, refusing more than `max_bytes`."""
+    if isinstance(source, bytes):
+        data, name = source, name or f"image data of {len(source)} bytes"
+    else:
+        path, name = Path(source), name or str(source)
+        if not path.exists():
+            raise FileError(f"{name} does not exist.")
+        if not path.is_file():
+            raise FileError(f"{name} is not a regular file.")
+        try:
+            with path.open("rb") as file:
+                data = file.read(max_bytes + 1)
+        except OSError as error:
+            raise FileError(f"{name} cannot be read: {error.strerror or error}.") from error
+    if not data:
+        raise FileError(f"{name} is empty.")
+    if len(data) > max_bytes:
+        raise FileError(f"{name} is larger than the {max_bytes:,} bytes allowed.")
+    return data, name
+
+
+def open_image(source: str | Path | bytes, *, max_pixels: int = 64_000_000, name: str | None = None) -> Image.Image:
+    """An image as a viewer shows it: RGB, EXIF orientation applied, transparency over white.
+
+    Args:
+        source: path, or the encoded bytes; PNG, JPEG or WEBP (the first frame of an animation).
+        max_pixels: largest width x height, checked on the header before any pixel is decoded.
+        name: what to call the source in messages; the path by default.
+
+    Raises:
+        FileError: missing, empty, damaged, of another format, or too large.
+    """
+    data, name = _read(source, name, MAX_IMAGE_BYTES)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=IMAGE_FORMATS)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise FileError(f"{name} has more than the {max_pixels:,} pixels allowed.") from error
+    except Exception as error:
+        raise FileError(f"{name} is not a readable image; allowed are {', '.join(IMAGE_FORMATS)}.") from error
+    width, height = image.size
+    if width * height > max_pixels:
+        raise FileError(f"{name} has {width} x {height} pixels; allowed are {max_pixels:,} in all.")
+    try:
+        image.load()
+        return _to_rgb(ImageOps.exif_transpose(image))
+    except Exception as error:  # decoders fail in as many ways as files can be damaged
+        raise FileError(f"{name} is a damaged {image.format or 'image'} file: {_first_line(error)}.") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """RGB with 8 bits a channel; Pillow alone would clip 16-bit grey and show the colours under transparency."""
+    if image.mode.startswith("I"):
+        grey = np.asarray(image).astype(np.int64)
+        return Image.fromarray((grey >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of an exception's message without its full stop, or the exception's name."""
+    return (str(error).splitlines() or [""])[0].rstrip(". ") or type(error).__name__
+
+
+def open_npz(path: str | Path, keys: Sequence[str], *, max_bytes: int = MAX_ARRAY_BYTES) -> dict[str, np.ndarray]:
+    """The named arrays of an npz file; plain numbers and strings only, never pickled objects.
+
+    The zip directory and each array's header are checked before memory is taken, so that a small file
+    cannot ask for a large array.
+
+    Args:
+        path: the file.
+        keys: the arrays to read; every one must be there, others in the file are left alone.
+        max_bytes: largest total size of the arrays read.
+
+    Raises:
+        FileError: missing, damaged, a key missing, object arrays inside, or too large.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileError(f"{path} does not exist or is not a regular file.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            missing = [key for key in keys if key not in members]
+            if missing:
+                raise FileError(f"{path} has no array {missing[0]!r}; it holds {', '.join(sorted(members)) or 'none'}.")
+            total = sum(members[key].file_size for key in keys)
+            if total > max_bytes:
+                raise FileError(f"{path} unpacks to {total:,} bytes; allowed are {max_bytes:,}.")
+            return {key: _read_member(archive, members[key], f"{path}[{key!r}]") for key in keys}
+    except FileError:
+        raise
+    except Exception as error:
+        raise FileError(f"{path} is not a readable npz file: {_first_line(error)}.") from error
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> np.ndarray:
+    """One array of an npz archive, after its header has been held against the member's size."""
+    with archive.open(info) as member:
+        version = np.lib.format.read_magic(member)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read_header(member)
+        promised = math.prod(shape) * dtype.itemsize
+        if dtype.hasobject:
+            raise FileError(f"{name} holds Python objects; allowed are plain numbers and strings.")
+        if promised > info.file_size:
+            raise FileError(f"{name} promises {promised:,} bytes but holds {info.file_size:,}.")
+    with archive.open(info) as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def open_json(path: str | Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
+    """The content of a JSON file in UTF-8.
+
+    Raises:
+        FileError: missing, too large, not UTF-8, or not JSON (the message says where).
+    """
+    data, name = _read(Path(path), None, max_bytes)
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise FileError(f"{name} is not UTF-8 text (byte {error.start}).") from error
+    except json.JSONDecodeError as error:
+        raise FileError(f"{name} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from error
+    except (RecursionError, ValueError) as error:
+        raise FileError(f"{name} is not usable JSON: {_first_line(error)}.") from error
+
+
+_PythonUnpickler: Any = pickle._Unpickler  # type: ignore[attr-defined]
+
+
+class _RestrictedUnpickler(_PythonUnpickler):
+    """Python's own unpickler in Python, which knows no global but the allowed ones.
+
+    The C one would let a BUILD opcode rewrite the attributes of an allowed class, and a memo index of a few
+    bytes take gigabytes.
+    """
+
+    dispatch = dict(_PythonUnpickler.dispatch)
+
+    def __init__(self, file: io.BytesIO, allowed: Mapping[tuple[str, str], object], name: str) -> None:
+        super().__init__(file, encoding="latin1")
+        self.allowed = allowed
+        self.name = name
+
+    def find_class(self, module: str, name: str) -> object:
+        if (module, name) not in self.allowed:
+            raise FileError(f"{self.name} asks for {module}.{name}, which is not allowed in such a file.")
+        return self.allowed[module, name]
+
+    def load_build(self) -> None:
+        target = self.stack[-2] if len(self.stack) > 1 else None
+        if isinstance(target, type) or callable(target):
+            target_name = getattr(target, "__name__", target)
+            raise FileError(f"{self.name} tries to change {target_name!r}, which is not allowed.")
+        super().load_build()
+
+    dispatch[pickle.BUILD[0]] = load_build
+
+
+def unpickle(
+    source: str | Path | bytes,
+    allowed: Mapping[tuple[str, str], object],
+    *,
+    name: str | None = None,
+    max_bytes: int = MAX_PICKLE_BYTES,
+) -> Any:
+    """The object in a pickle that may name no class or function but the allowed ones.
+
+    Args:
+        source: path or bytes; Python 2 strings are read as latin-1.
+        allowed: (module, name) as written in the pickle -> what stands in for it.
+        name: what to call the source in messages; the path by default.
+        max_bytes: largest file.
+
+    Raises:
+        FileError: missing, damaged, too large, or asking for anything else (raised before that runs).
+    """
+    data, name = _read(source, name, max_bytes)
+    try:
+        return _RestrictedUnpickler(io.BytesIO(data), allowed, name).load()
+    except FileError:
+        raise
+    except Exception as error:  # a damaged pickle fails with whatever the last opcode ran into
+        raise FileError(f"{name} is not a readable pickle: {_first_line(error)}.") from error
+
+
+@contextlib.contextmanager
+def staged(path: str | Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write to; on success it is fsynced and renamed, else removed.
+
+    Raises:
+        FileError: the folder cannot be written or the disk is full; `path` is then as it was before.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _fsync(temporary)
+        temporary.replace(path)
+        _fsync(path.parent)
+    except OSError as error:
+        raise FileError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _fsync(path: Path) -> None:
+    """Bring a file or a folder's entries to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: str | Path, data: bytes) -> None:
+    """Write bytes so that `path` holds either the old content or all of the new.
+
+    Raises:
+        FileError: the folder cannot be written or the disk is full; `path` is then as it was before.
+    """
+    with staged(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json_atomic(path: str | Path, obj: Any) -> None:
+    """Write an object as indented JSON in UTF-8, whole or not at all.
+
+    Raises:
+        FileError: not writable, or the object holds something JSON has no word for (NaN, arrays).
+    """
+    try:
+        text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise FileError(f"{path} cannot be written as JSON: {_first_line(error)}.") from error
+    write_atomic(path, (text + "\n").encode())

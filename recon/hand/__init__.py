@@ -1,0 +1,1 @@
+"""The hand itself: parameters, mesh, skeleton, camera."""

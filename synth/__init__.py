@@ -1,0 +1,1 @@
+"""Hands to images, and text to hands."""

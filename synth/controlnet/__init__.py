@@ -1,0 +1,1 @@
+"""Mesh- and pose-guided hand painting: ControlNet and the small base model."""

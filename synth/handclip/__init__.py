@@ -1,0 +1,1 @@
+"""HandCLIP: a small text-image model of the rendered world."""

@@ -1,0 +1,1 @@
+"""Control maps and shaded pictures of hand meshes."""

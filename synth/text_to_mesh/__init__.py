@@ -1,0 +1,1 @@
+"""Text to pose tokens to hand meshes (MMHMR, supplementary section D)."""

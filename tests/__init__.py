@@ -1,0 +1,1 @@
+"""The tests mirror the packages; a file of tests per module."""

@@ -1,0 +1,178 @@
+"""What the guarded openers let through, and that everything else is one sentence and no harm."""
+
+import io
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from recon.files import FileError, open_image, open_json, open_npz, staged, unpickle, write_atomic, write_json_atomic
+
+
+def encoded(image: Image.Image, image_format: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def picture() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "WEBP"])
+def test_allowed_formats_open_as_rgb(picture: Image.Image, image_format: str, tmp_path: Path) -> None:
+    path = tmp_path / "any-name"
+    path.write_bytes(encoded(picture, image_format))
+    opened = open_image(path)
+    assert opened.mode == "RGB" and opened.size == (7, 5)
+
+
+def test_png_survives_unchanged(picture: Image.Image) -> None:
+    assert np.array_equal(np.asarray(open_image(encoded(picture))), np.asarray(picture))
+
+
+def test_exif_orientation_is_applied(picture: Image.Image) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotate 90 degrees clockwise to view
+    opened = open_image(encoded(picture, exif=exif))
+    assert np.array_equal(np.asarray(opened), np.rot90(np.asarray(picture), -1))
+
+
+def test_transparent_pixels_are_white_and_16_bit_grey_keeps_its_range() -> None:
+    assert open_image(encoded(Image.new("RGBA", (2, 2), (255, 0, 0, 0)))).getpixel((0, 0)) == (255, 255, 255)
+    deep = Image.fromarray(np.array([[0, 32768, 65535]], dtype=np.uint16))
+    assert np.asarray(open_image(encoded(deep)))[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize("image_format", ["GIF", "BMP", "TIFF"])
+def test_other_formats_are_refused(picture: Image.Image, image_format: str) -> None:
+    with pytest.raises(FileError, match="PNG, JPEG, WEBP"):
+        open_image(encoded(picture, image_format))
+
+
+def test_pixel_cap_is_checked_before_decoding() -> None:
+    data = bytearray(encoded(Image.new("L", (16, 16))))
+    header = bytearray(data[12:29])
+    header[4:12] = (50_000).to_bytes(4, "big") * 2  # a few bytes that claim 2.5 gigapixels
+    import zlib
+
+    data[12:33] = header + zlib.crc32(header).to_bytes(4, "big")
+    with pytest.raises(FileError, match="pixels"):
+        open_image(bytes(data))
+    with pytest.raises(FileError, match="16 x 16 pixels; allowed are 255"):
+        open_image(encoded(Image.new("L", (16, 16))), max_pixels=255)
+
+
+def test_damaged_images_say_so_in_one_sentence(picture: Image.Image, tmp_path: Path) -> None:
+    whole = encoded(Image.new("RGB", (200, 200), "red"), "JPEG")
+    for name, data in {"cut.jpg": whole[: len(whole) // 2], "empty.jpg": b"", "text.jpg": b"hello" * 50}.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(FileError, match=name) as caught:
+            open_image(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(FileError, match="does not exist"):
+        open_image(tmp_path / "nowhere.png")
+    with pytest.raises(FileError, match="not a regular file"):
+        open_image(tmp_path)
+
+
+def test_npz_round_trip_and_missing_key(tmp_path: Path) -> None:
+    arrays = {"a": np.arange(6.0).reshape(2, 3), "names": np.array(["x", "yz"]), "scalar": np.array(3)}
+    np.savez_compressed(tmp_path / "f.npz", **arrays)
+    opened = open_npz(tmp_path / "f.npz", ["a", "names", "scalar"])
+    assert all(np.array_equal(opened[key], arrays[key]) for key in arrays)
+    with pytest.raises(FileError, match="no array 'b'; it holds a, names, scalar"):
+        open_npz(tmp_path / "f.npz", ["b"])
+
+
+def test_npz_with_objects_or_false_sizes_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "objects.npz", a=np.array([{}], dtype=object))
+    with pytest.raises(FileError, match="Python objects"):
+        open_npz(tmp_path / "objects.npz", ["a"])
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
+    with zipfile.ZipFile(tmp_path / "liar.npz", "w") as archive:
+        archive.writestr("a.npy", header.getvalue() + b"\0" * 64)
+    with pytest.raises(FileError, match="promises"):
+        open_npz(tmp_path / "liar.npz", ["a"])
+    np.savez_compressed(tmp_path / "large.npz", a=np.zeros(100_000))
+    with pytest.raises(FileError, match="unpacks to"):
+        open_npz(tmp_path / "large.npz", ["a"], max_bytes=1000)
+    (tmp_path / "text.npz").write_text("no archive")
+    with pytest.raises(FileError, match="not a readable npz"):
+        open_npz(tmp_path / "text.npz", ["a"])
+
+
+def test_json_round_trip_and_errors(tmp_path: Path) -> None:
+    write_json_atomic(tmp_path / "f.json", {"größe": [1, 2.5, None]})
+    assert open_json(tmp_path / "f.json") == {"größe": [1, 2.5, None]}
+    (tmp_path / "bad.json").write_text('{"a": 1,\n ]')
+    with pytest.raises(FileError, match="line 2, column 2"):
+        open_json(tmp_path / "bad.json")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "latin.json").write_bytes(b'"\xe9"')
+    for name in ("deep.json", "latin.json"):
+        with pytest.raises(FileError, match=name):
+            open_json(tmp_path / name)
+    with pytest.raises(FileError, match="cannot be written as JSON"):
+        write_json_atomic(tmp_path / "f.json", {"a": float("nan")})
+    assert json.loads((tmp_path / "f.json").read_text()) == {"größe": [1, 2.5, None]}
+
+
+class Shell:
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (self.command,)
+
+
+def test_pickle_runs_nothing_that_is_not_allowed(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    with pytest.raises(FileError, match="system, which is not allowed"):
+        unpickle(pickle.dumps({"a": [Shell(f"touch {trace}")]}), {}, name="hand.pkl")
+    assert not trace.exists()
+    assert unpickle(pickle.dumps({"a": [1, "b"]}, protocol=2), {}) == {"a": [1, "b"]}
+
+
+class Stub:
+    colour = "blue"
+
+
+def test_pickle_cannot_rewrite_an_allowed_class() -> None:
+    attack = b"cm\nStub\n(N}S'colour'\nS'red'\nstb."
+    with pytest.raises(FileError, match="tries to change 'Stub'"):
+        unpickle(attack, {("m", "Stub"): Stub})
+    assert Stub.colour == "blue"
+
+
+@pytest.mark.parametrize("data", [b"\x80\x02}q", b"not a pickle", b"(", b"0.", b"\x80\x02r\xff\xff\xff\x7f."])
+def test_damaged_pickles_raise_one_error(data: bytes) -> None:
+    with pytest.raises(FileError, match="not a readable pickle"):
+        unpickle(data, {})
+
+
+def test_failed_write_leaves_the_old_content_and_no_litter(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "sub" / "f", b"old")
+    with pytest.raises(RuntimeError), staged(tmp_path / "sub" / "f") as temporary:
+        temporary.write_bytes(b"half of the n")
+        raise RuntimeError
+    assert (tmp_path / "sub" / "f").read_bytes() == b"old"
+    assert [entry.name for entry in (tmp_path / "sub").iterdir()] == ["f"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FileError, match="No space left on device"),
+        staged(tmp_path / "f"),
+        open("/dev/full", "wb", 0) as f,
+    ):
+        f.write(b"x")
+    assert list(tmp_path.iterdir()) == []
