@@ -1,1 +1,1 @@
-"""The hand itself: parameters, mesh, skeleton, camera."""
+"""The hand: skeleton, camera, and the model from MANO parameters to a mesh (DESIGN section 4)."""
