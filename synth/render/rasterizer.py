@@ -10,11 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int32, UInt8
 
 from synth.render.compiled import compiled
-
-SUBPIXEL_BITS = 8
-SUBPIXELS = 1 << SUBPIXEL_BITS
-FARTHEST = 1 << 28  # fixed-point coordinates are clamped here, so that edge functions fit in 64 bits
-NEAR = 0.01  # metres; nothing nearer than this is drawn
+from synth.render.coverage import draw_faces
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ def rasterize(
         ValueError: if a vertex is not finite, a face names no vertex, or focal length or size is not positive.
     """
     vertices, faces, center, (height, width) = _checked(vertices_cam, faces, focal_length, principal_point, size)
-    face_ids, planes = _draw(vertices, faces, float(focal_length), center[0], center[1], height, width)
+    face_ids, planes = draw_faces(vertices, faces, float(focal_length), center[0], center[1], height, width)
     barycentric, depth = _resolve_fragments(vertices, faces, face_ids, planes)
     return Fragments(face_ids, barycentric, depth)
 
@@ -95,10 +91,11 @@ def control_maps(
     if len(part_of_vertex) != len(vertices):
         raise ValueError(f"part_of_vertex has {len(part_of_vertex)} entries; the mesh has {len(vertices)} vertices.")
     parts = np.ascontiguousarray(part_of_vertex, dtype=np.uint8)
-    face_ids, planes = _draw(vertices, faces, float(focal_length), center[0], center[1], height, width)
+    face_ids, planes = draw_faces(vertices, faces, float(focal_length), center[0], center[1], height, width)
     scale = np.array([1.0 / focal_length, center[0], center[1]])
-    maps = _resolve_maps(vertices, faces, parts, vertex_normals(vertices, faces), face_ids, planes, scale)
-    return ControlMaps(*maps, face_ids)
+    normals = vertex_normals(vertices, faces)
+    depth, normals, part_ids, mask = _resolve_maps(vertices, faces, parts, normals, face_ids, planes, scale)
+    return ControlMaps(depth, normals, part_ids, mask, face_ids)
 
 
 def _checked(
@@ -122,9 +119,7 @@ def _checked(
         raise ValueError(
             f"The faces to draw name vertices {indices.min()}..{indices.max()}; the mesh has 0..{len(vertices) - 1}."
         )
-    center = (
-        (width / 2, height / 2) if principal_point is None else (float(principal_point[0]), float(principal_point[1]))
-    )
+    x, y = (width / 2, height / 2) if principal_point is None else principal_point
     return vertices, indices, (float(x), float(y)), (int(height), int(width))
 
 
@@ -147,132 +142,6 @@ def vertex_normals(vertices, faces):
         if length > 0:
             normals[index, 0], normals[index, 1], normals[index, 2] = nx / length, ny / length, nz / length
     return normals
-
-
-@compiled
-def _fixed(pixels):
-    """A coordinate in pixels as a clamped fixed-point number."""
-    return np.int64(min(max(np.rint(pixels * SUBPIXELS), -FARTHEST), FARTHEST))
-
-
-@compiled
-def _fill(x0, y0, x1, y1, x2, y2, index, a, b, c, nearest, farthest, inverse_depth, face_ids):
-    """Draws one fixed-point triangle into the buffers; 1 / z is a x + b y + c, kept within [farthest, nearest]."""
-    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-    if area == 0:
-        return
-    if area < 0:
-        x1, y1, x2, y2 = x2, y2, x1, y1
-    half = SUBPIXELS // 2
-    left = max(0, (min(x0, x1, x2) - half + SUBPIXELS - 1) >> SUBPIXEL_BITS)
-    top = max(0, (min(y0, y1, y2) - half + SUBPIXELS - 1) >> SUBPIXEL_BITS)
-    right = min(face_ids.shape[1] - 1, (max(x0, x1, x2) - half) >> SUBPIXEL_BITS)
-    bottom = min(face_ids.shape[0] - 1, (max(y0, y1, y2) - half) >> SUBPIXEL_BITS)
-    if left > right or top > bottom:
-        return
-    dx0, dy0, dx1, dy1, dx2, dy2 = x1 - x0, y1 - y0, x2 - x1, y2 - y1, x0 - x2, y0 - y2
-    x, y = left * SUBPIXELS + half, top * SUBPIXELS + half
-    # A centre on an edge belongs to the triangle below a top edge or right of a left edge, never to both neighbours.
-    e0 = dx0 * (y - y0) - dy0 * (x - x0) - (0 if dy0 < 0 or (dy0 == 0 and dx0 > 0) else 1)
-    e1 = dx1 * (y - y1) - dy1 * (x - x1) - (0 if dy1 < 0 or (dy1 == 0 and dx1 > 0) else 1)
-    e2 = dx2 * (y - y2) - dy2 * (x - x2) - (0 if dy2 < 0 or (dy2 == 0 and dx2 > 0) else 1)
-    for row in range(top, bottom + 1):
-        w0, w1, w2 = e0, e1, e2
-        entered = False
-        line = b * row + c
-        for column in range(left, right + 1):
-            if (w0 | w1 | w2) >= 0:
-                entered = True
-                value = np.float32(min(max(a * column + line, farthest), nearest))
-                if value > inverse_depth[row, column]:
-                    inverse_depth[row, column] = value
-                    face_ids[row, column] = index
-            elif entered:
-                break
-            w0 -= dy0 * SUBPIXELS
-            w1 -= dy1 * SUBPIXELS
-            w2 -= dy2 * SUBPIXELS
-        e0 += dx0 * SUBPIXELS
-        e1 += dx1 * SUBPIXELS
-        e2 += dx2 * SUBPIXELS
-
-
-@compiled
-def _draw(vertices, faces, focal, cx, cy, height, width):
-    """Face ids [h,w] and, per face, the planes [F,3,3]: weight of corner i over z = planes[i] . (column, row, 1)."""
-    inverse_depth = np.zeros((height, width), np.float32)
-    face_ids = np.full((height, width), -1, np.int32)
-    planes = np.empty((len(faces), 3, 3))
-    xs, ys = np.empty(len(vertices), np.int64), np.empty(len(vertices), np.int64)
-    for index in range(len(vertices)):
-        z = np.float64(vertices[index, 2])
-        if z >= NEAR:
-            xs[index] = _fixed(focal * vertices[index, 0] / z + cx)
-            ys[index] = _fixed(focal * vertices[index, 1] / z + cy)
-    points = np.empty((3, 3))
-    polygon_x, polygon_y = np.empty(4, np.int64), np.empty(4, np.int64)
-    offset_x, offset_y = (0.5 - cx) / focal, (0.5 - cy) / focal
-    for index in range(len(faces)):
-        in_front = 0
-        for corner in range(3):
-            vertex = faces[index, corner]
-            for axis in range(3):
-                points[corner, axis] = vertices[vertex, axis]
-            in_front += points[corner, 2] >= NEAR
-        if in_front == 0:
-            continue
-        # The ray d through a pixel meets the face at weights d . (p_j x p_k) / det (homogeneous rasterisation), so no
-        # clipping is needed for the weights, only for the outline.
-        nx = points[1, 1] * points[2, 2] - points[1, 2] * points[2, 1]
-        ny = points[1, 2] * points[2, 0] - points[1, 0] * points[2, 2]
-        nz = points[1, 0] * points[2, 1] - points[1, 1] * points[2, 0]
-        determinant = points[0, 0] * nx + points[0, 1] * ny + points[0, 2] * nz
-        if determinant == 0:
-            continue
-        a, b, c = 0.0, 0.0, 0.0
-        for corner in range(3):
-            j, k = (corner + 1) % 3, (corner + 2) % 3
-            nx = (points[j, 1] * points[k, 2] - points[j, 2] * points[k, 1]) / determinant
-            ny = (points[j, 2] * points[k, 0] - points[j, 0] * points[k, 2]) / determinant
-            nz = (points[j, 0] * points[k, 1] - points[j, 1] * points[k, 0]) / determinant
-            planes[index, corner, 0] = nx / focal
-            planes[index, corner, 1] = ny / focal
-            planes[index, corner, 2] = nx * offset_x + ny * offset_y + nz
-            a += planes[index, corner, 0]
-            b += planes[index, corner, 1]
-            c += planes[index, corner, 2]
-        z0, z1, z2 = max(points[0, 2], NEAR), max(points[1, 2], NEAR), max(points[2, 2], NEAR)
-        nearest, farthest = 1 / min(z0, z1, z2), 1 / max(z0, z1, z2)
-        if in_front == 3:
-            v0, v1, v2 = faces[index, 0], faces[index, 1], faces[index, 2]
-            _fill(
-                xs[v0], ys[v0], xs[v1], ys[v1], xs[v2], ys[v2],
-                index, a, b, c, nearest, farthest, inverse_depth, face_ids,
-            )  # fmt: skip
-            continue
-        count = 0
-        for corner in range(3):
-            following = (corner + 1) % 3
-            if points[corner, 2] >= NEAR:
-                polygon_x[count], polygon_y[count] = xs[faces[index, corner]], ys[faces[index, corner]]
-                count += 1
-            if (points[corner, 2] >= NEAR) != (points[following, 2] >= NEAR):
-                # From the vertex in front to the one behind, so that both faces of an edge cut it at the same place.
-                front, behind = (corner, following) if points[corner, 2] >= NEAR else (following, corner)
-                t = (points[front, 2] - NEAR) / (points[front, 2] - points[behind, 2])
-                polygon_x[count] = _fixed(
-                    focal * (points[front, 0] + t * (points[behind, 0] - points[front, 0])) / NEAR + cx
-                )
-                polygon_y[count] = _fixed(
-                    focal * (points[front, 1] + t * (points[behind, 1] - points[front, 1])) / NEAR + cy
-                )
-                count += 1
-        for last in range(2, count):
-            _fill(
-                polygon_x[0], polygon_y[0], polygon_x[last - 1], polygon_y[last - 1], polygon_x[last], polygon_y[last],
-                index, a, b, c, nearest, farthest, inverse_depth, face_ids,
-            )  # fmt: skip
-    return face_ids, planes
 
 
 @compiled
