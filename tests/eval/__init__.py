@@ -1,0 +1,1 @@
+"""Tests of the scores: invariants, naive references, public implementations as oracles."""
