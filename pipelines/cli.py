@@ -1,4 +1,4 @@
-"""`handloom COMMAND`: one typed, documented function per user job, turned into flags by jsonargparse (DESIGN section 7).
+"""`handloom COMMAND`: one typed, documented function per user job, made into flags by jsonargparse (DESIGN section 7).
 
 Nothing heavy is imported before a command is chosen. A mistake of the user ends in one sentence and exit code 2,
 a run that stopped half way in exit code 1; HANDLOOM_DEBUG=1 shows the traceback instead.
@@ -8,6 +8,7 @@ import importlib
 import inspect
 import logging
 import os
+import re
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -131,7 +132,7 @@ def call(function: Function, name: str, arguments: list[str]) -> int:
     try:
         settings = parser.instantiate_classes(parser.parse_args(arguments))
     except (argparse.ArgumentError, jsonargparse.ArgumentError, TypeError) as error:
-        raise UsageError(f"{name}: {_sentence(error)} (`{name} --help` shows what is allowed).") from error
+        raise UsageError(f"{name}: {_plain(_sentence(error))} (`{name} --help` shows what is allowed).") from error
     keywords = {key: settings[key] for key in inspect.signature(function).parameters}
     return function(**keywords) or 0
 
@@ -141,6 +142,16 @@ def _sentence(error: BaseException) -> str:
     lines = [line.strip().removeprefix("- ") for line in str(error).splitlines() if line.strip()]
     text = " ".join(lines) or type(error).__name__
     return text.removesuffix(".")
+
+
+def _plain(message: str) -> str:
+    """A complaint of jsonargparse in the words of the command line."""
+    found = re.fullmatch(r'Parser key "([\w.]+)": Expected an? (.*?)\. Got value: (.*)', message)
+    if not found:
+        return message
+    key, kind, value = found.groups()
+    kind = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", kind).replace("typing.Literal", "one of ")
+    return f"--{key.replace('_', '-')} is {value!r}, allowed is {kind}"
 
 
 def _is_for_the_user(error: Exception) -> bool:
