@@ -15,4 +15,4 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Run-time shape checks, which the tests wrap around every function, are taken off first: numba takes plain code.
     """
-    return njit(nogil=True, cache=True)(inspect.unwrap(function))
+    return njit(nogil=True, cache=True, error_model="numpy")(inspect.unwrap(function))

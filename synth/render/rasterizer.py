@@ -153,7 +153,8 @@ def _weights(planes, index, column, row):
     total = w0 + w1 + w2
     if total <= 0:
         return 1 / 3, 1 / 3, 1 / 3
-    return w0 / total, w1 / total, w2 / total
+    scale = 1 / total
+    return w0 * scale, w1 * scale, w2 * scale
 
 
 @compiled
@@ -198,13 +199,13 @@ def _resolve_maps(vertices, faces, parts, normals, face_ids, planes, scale):
             nx = w0 * normals[v0, 0] + w1 * normals[v1, 0] + w2 * normals[v2, 0]
             ny = w0 * normals[v0, 1] + w1 * normals[v1, 1] + w2 * normals[v2, 1]
             nz = w0 * normals[v0, 2] + w1 * normals[v1, 2] + w2 * normals[v2, 2]
-            length = np.sqrt(nx * nx + ny * ny + nz * nz)
-            if length == 0:
-                continue
             # Towards the viewer: the inside of an open wrist is shown as a surface too.
             away = nx * (column + 0.5 - scale[1]) * scale[0] + ny * (row + 0.5 - scale[2]) * scale[0] + nz
-            length = -length if away > 0 else length
-            shading[row, column, 0] = nx / length
-            shading[row, column, 1] = ny / length
-            shading[row, column, 2] = nz / length
+            squared = nx * nx + ny * ny + nz * nz
+            if squared == 0:
+                continue
+            length = (-1 if away > 0 else 1) / np.sqrt(squared)
+            shading[row, column, 0] = nx * length
+            shading[row, column, 1] = ny * length
+            shading[row, column, 2] = nz * length
     return depth, shading, part_ids, mask
