@@ -308,7 +308,7 @@ class RunFolder:
     def rejected(self) -> list[dict[str, Any]]:
         """The samples that failed so far: index, reason and details."""
         path = self.path / "rejected.jsonl"
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+        return [json.loads(line) for line in path.read_text("utf-8").split("\n")[:-1]] if path.exists() else []
 
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """The finished rows in order of index, a shard in memory at a time; pictures as encoded bytes."""

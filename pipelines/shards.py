@@ -173,7 +173,7 @@ def read_shard(path: Path, features: Features, fmt: Format, columns: Sequence[st
                 yield {name: cells.get(name) for name in columns}
                 cells = {}
     else:
-        for text in (path / "metadata.jsonl").read_text("utf-8").splitlines():
+        for text in (path / "metadata.jsonl").read_text("utf-8").split("\n")[:-1]:
             line = json.loads(text)
             for name in pictures:
                 file_name = line.get("file_name" if name == "image" else f"{name}_file_name")

@@ -49,7 +49,7 @@ def samples(shard: Shard) -> Iterator[dict[str, Any] | Rejection]:
             "seed": np.int64(2**62 + index),
             "joints": rng.normal(size=(2, 3)).astype(np.float32),
             "detection": {"score": np.float32(0.25), "found": True},
-            "note": "手 « ok » \n line" if index % 2 else None,
+            "note": "手 « ok » \u2028 \n line" if index % 2 else None,
         }
 
 
