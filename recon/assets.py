@@ -207,7 +207,7 @@ def _pack(parts: dict[str, bytes]) -> bytes:
 
 _MANO_HOW = (
     "register at https://mano.is.tue.mpg.de, download mano_v1_2.zip, accept its licence, and run "
-    "`handloom assets import-mano --file MANO_{side}.pkl`"
+    "`handloom assets import-mano MANO_{side}.pkl`"
 )
 
 ASSETS: dict[str, Asset] = {
