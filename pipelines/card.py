@@ -1,0 +1,63 @@
+"""The data-set card of a run: a README by which `load_dataset("DIR")` reads the folder as is (DESIGN section 8)."""
+
+from collections.abc import Mapping
+
+import yaml
+from datasets import DatasetInfo
+
+from pipelines.run_folder import RunFolder
+
+DATA_FILES = {
+    "parquet": "data/{split}-*.parquet",
+    "webdataset": "data/{split}-*.tar",
+    "imagefolder": "data/{split}-*/*",
+}
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def front_matter(run: RunFolder, title: str, rows: int) -> str:
+    """The YAML that the Hub and `datasets` read."""
+    plan = run.plan
+    matter: dict[str, object] = {
+        "pretty_name": title,
+        "tags": ["hands", "synthetic", "mano", "handloom"],
+        "task_categories": ["keypoint-detection", "text-to-image"],
+        "size_categories": [next((name for limit, name in SIZES if rows < limit), "n>1M")],
+    }
+    if rows:
+        files = [{"split": plan.split, "path": DATA_FILES[plan.format].format(plan.split)}]
+        matter["configs"] = [{"config_name": "default", "data_files": files}]
+        if plan.format == "parquet":
+            matter["dataset_info"] = DatasetInfo(features=plan.features)._to_yaml_dict()
+    return yaml.safe_dump(matter, sort_keys=False, allow_unicode=True, width=120)
+
+
+def card_text(run: RunFolder, title: str, summary: str, columns: Mapping[str, str], sections: Mapping[str, str]) -> str:
+    """The whole card in Markdown.
+
+    Args:
+        run: all of its shards written.
+        title: first heading.
+        summary: the paragraph under it.
+        columns: column -> what it holds, with shape and unit.
+        sections: heading -> Markdown, in order.
+
+    Raises:
+        ValueError: a column without a description, or the other way round.
+    """
+    odd = sorted(columns.keys() ^ run.plan.features.keys())
+    if odd:
+        raise ValueError(f"The card's columns differ from the data set's in {', '.join(odd)}.")
+    manifest = run.manifest()
+    lines = [f"---\n{front_matter(run, title, manifest['rows'])}---\n", f"# {title}\n", f"{summary}\n"]
+    lines.append(
+        f"{manifest['rows']:,} rows in {sum(1 for entry in manifest['shards'] if entry['file'])} shard(s)"
+        f"; {manifest['rejected']:,} sample(s) rejected (`rejected.jsonl`).\n"
+    )
+    load = f'load_dataset("DIR", split="{run.plan.split}")'
+    lines.append(f"```python\nfrom datasets import load_dataset\n\nhands = {load}\n```\n")
+    table = [f"| `{name}` | {holds} |" for name, holds in columns.items()]
+    lines.append("\n".join(["## Columns\n", "| column | holds |", "|---|---|", *table, ""]))
+    for heading, text in sections.items():
+        lines.append(f"## {heading}\n\n{text.strip()}\n")
+    return "\n".join(lines)
