@@ -64,10 +64,16 @@ def _fill(x0, y0, x1, y1, x2, y2, index, a, b, c, nearest, farthest, inverse_dep
 
 @compiled
 def draw_faces(vertices, faces, focal, cx, cy, height, width):
-    """Face ids [h,w] and, per face, the planes [F,3,3]: weight of corner i over z = planes[i] . (column, row, 1)."""
+    """What is seen where, and what is needed to say more about it.
+
+    Returns:
+        face_ids [h,w] int32; planes [F,3,3] float64, weight of corner i over z = planes[face, i] . (column, row, 1);
+        turned [F] bool, faces whose winding is clockwise as seen by the camera.
+    """
     inverse_depth = np.zeros((height, width), np.float32)
     face_ids = np.full((height, width), -1, np.int32)
     planes = np.empty((len(faces), 3, 3))
+    turned = np.zeros(len(faces), np.bool_)
     xs, ys = np.empty(len(vertices), np.int64), np.empty(len(vertices), np.int64)
     for index in range(len(vertices)):
         z = np.float64(vertices[index, 2])
@@ -94,6 +100,7 @@ def draw_faces(vertices, faces, focal, cx, cy, height, width):
         determinant = points[0, 0] * nx + points[0, 1] * ny + points[0, 2] * nz
         if determinant == 0:
             continue
+        turned[index] = determinant > 0
         a, b, c = 0.0, 0.0, 0.0
         for corner in range(3):
             j, k = (corner + 1) % 3, (corner + 2) % 3
@@ -137,4 +144,4 @@ def draw_faces(vertices, faces, focal, cx, cy, height, width):
                 polygon_x[0], polygon_y[0], polygon_x[last - 1], polygon_y[last - 1], polygon_x[last], polygon_y[last],
                 index, a, b, c, nearest, farthest, inverse_depth, face_ids,
             )  # fmt: skip
-    return face_ids, planes
+    return face_ids, planes, turned

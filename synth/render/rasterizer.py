@@ -32,7 +32,7 @@ class ControlMaps:
     depth: Float32[np.ndarray, "h w"]
     """Metres along the optical axis; 0 outside the mask."""
     normals: Float32[np.ndarray, "h w 3"]
-    """Unit smooth normals in the OpenCV camera frame, turned to the viewer; 0 outside the mask."""
+    """Unit smooth normals in the OpenCV camera frame, on the side of the face that is seen; 0 outside the mask."""
     part_ids: UInt8[np.ndarray, "h w"]
     """1 + MANO joint index of the part; 0 outside the mask."""
     mask: Bool[np.ndarray, "h w"]
@@ -61,7 +61,7 @@ def rasterize(
         ValueError: if a vertex is not finite, a face names no vertex, or focal length or size is not positive.
     """
     vertices, faces, center, (height, width) = _checked(vertices_cam, faces, focal_length, principal_point, size)
-    face_ids, planes = draw_faces(vertices, faces, float(focal_length), center[0], center[1], height, width)
+    face_ids, planes, _ = draw_faces(vertices, faces, float(focal_length), *center, height, width)
     barycentric, depth = _resolve_fragments(vertices, faces, face_ids, planes)
     return Fragments(face_ids, barycentric, depth)
 
@@ -91,10 +91,9 @@ def control_maps(
     if len(part_of_vertex) != len(vertices):
         raise ValueError(f"part_of_vertex has {len(part_of_vertex)} entries; the mesh has {len(vertices)} vertices.")
     parts = np.ascontiguousarray(part_of_vertex, dtype=np.uint8)
-    face_ids, planes = draw_faces(vertices, faces, float(focal_length), center[0], center[1], height, width)
-    scale = np.array([1.0 / focal_length, center[0], center[1]])
+    face_ids, planes, turned = draw_faces(vertices, faces, float(focal_length), *center, height, width)
     normals = vertex_normals(vertices, faces)
-    depth, normals, part_ids, mask = _resolve_maps(vertices, faces, parts, normals, face_ids, planes, scale)
+    depth, normals, part_ids, mask = _resolve_maps(vertices, faces, parts, normals, face_ids, planes, turned)
     return ControlMaps(depth, normals, part_ids, mask, face_ids)
 
 
@@ -178,8 +177,8 @@ def _resolve_fragments(vertices, faces, face_ids, planes):
 
 
 @compiled
-def _resolve_maps(vertices, faces, parts, normals, face_ids, planes, scale):
-    """Depth [h,w], normals [h,w,3], part ids [h,w] and mask [h,w] of drawn faces; scale is (1 / focal, cx, cy)."""
+def _resolve_maps(vertices, faces, parts, normals, face_ids, planes, turned):
+    """Depth [h,w], normals [h,w,3], part ids [h,w] and mask [h,w] of drawn faces."""
     height, width = face_ids.shape
     depth = np.zeros((height, width), np.float32)
     shading = np.zeros((height, width, 3), np.float32)
@@ -199,12 +198,11 @@ def _resolve_maps(vertices, faces, parts, normals, face_ids, planes, scale):
             nx = w0 * normals[v0, 0] + w1 * normals[v1, 0] + w2 * normals[v2, 0]
             ny = w0 * normals[v0, 1] + w1 * normals[v1, 1] + w2 * normals[v2, 1]
             nz = w0 * normals[v0, 2] + w1 * normals[v1, 2] + w2 * normals[v2, 2]
-            # Towards the viewer: the inside of an open wrist is shown as a surface too.
-            away = nx * (column + 0.5 - scale[1]) * scale[0] + ny * (row + 0.5 - scale[2]) * scale[0] + nz
             squared = nx * nx + ny * ny + nz * nz
             if squared == 0:
                 continue
-            length = (-1 if away > 0 else 1) / np.sqrt(squared)
+            # The inside of an open wrist is a surface too, and a mirrored hand has its faces the other way round.
+            length = (-1 if turned[index] else 1) / np.sqrt(squared)
             shading[row, column, 0] = nx * length
             shading[row, column, 1] = ny * length
             shading[row, column, 2] = nz * length
