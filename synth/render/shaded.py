@@ -15,8 +15,8 @@ from jaxtyping import Float, Float32, Int, UInt8
 
 from synth.render.rasterizer import vertex_normals
 
-SKY_BLUE = (0.55, 0.72, 0.90)
-SKIN = (0.86, 0.66, 0.55)
+SKY_BLUE = (0.30, 0.52, 0.82)  # linear albedo
+SKIN = (0.74, 0.42, 0.30)
 Z_NEAR, Z_FAR = 0.02, 50.0  # metres
 TO_OPENGL = np.array([1, -1, -1], dtype=np.float32)
 _LOCK = threading.Lock()  # an OpenGL context belongs to one thread at a time
@@ -77,7 +77,7 @@ def build_scene(
 ) -> Any:
     """A pyrender scene: meshes in the OpenCV camera frame (metres), camera in pixels, three lights."""
     pyrender = _pyrender()
-    scene = pyrender.Scene(bg_color=(0.0, 0.0, 0.0, 0.0), ambient_light=(0.12, 0.12, 0.13))
+    scene = pyrender.Scene(bg_color=(0.0, 0.0, 0.0, 0.0), ambient_light=(0.05, 0.05, 0.06))
     material = pyrender.MetallicRoughnessMaterial(
         baseColorFactor=(*color, 1.0) if vertex_colors is None else (1.0, 1.0, 1.0, 1.0),
         metallicFactor=0.0,
@@ -97,7 +97,7 @@ def build_scene(
         scene.add(pyrender.Mesh([primitive]))
     x, y = float(principal_point[0]), float(principal_point[1])
     scene.add(pyrender.IntrinsicsCamera(focal_length, focal_length, x, y, znear=Z_NEAR, zfar=Z_FAR))
-    for direction, intensity in (((-0.6, -0.9, -0.7), 2.2), ((1.0, -0.1, -0.6), 0.7), ((0.0, 1.0, -0.2), 0.4)):
+    for direction, intensity in (((-0.7, -1.0, -0.6), 3.4), ((1.0, -0.1, -0.5), 0.8), ((0.2, 1.0, 0.1), 0.5)):
         scene.add(pyrender.DirectionalLight(color=np.ones(3), intensity=intensity), pose=_pose_along(direction))
     return scene
 
