@@ -7,64 +7,61 @@ import io
 import zipfile
 from pathlib import Path
 
-import fast_simplification
 import numpy as np
-import trimesh
+import roma
+import torch
+from jaxtyping import Float
 from scipy.optimize import nnls
 
 from recon.files import write_atomic
+from recon.hand.default.looks import nail_ellipsoids, nail_mask, palmness
+from recon.hand.default.simplify import simplify
+from recon.hand.default.skinning import pose_correctives, scale_bones
 from recon.hand.default.source import SourceHands, sample_hands
+from recon.hand.default.variety import pose_components, random_poses, vary_proportions
 from recon.hand.skeleton import FINGERTIP_VERTICES, MANO_JOINT_NAMES, MANO_PARENTS
 
-VERTICES, FACES, SHAPES = 778, 1538, 10
+SHAPES = 10
 
 
-def simplify(source: SourceHands) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The average adult's mesh with MANO's counts.
-
-    Returns:
-        vertices [778, 3], faces [1538, 3], and for each vertex three source vertices [778, 3] with weights [778, 3]
-        (the point of the source surface nearest to it).
-
-    Raises:
-        ValueError: the simplification does not give MANO's counts.
-    """
-    vertices, faces = fast_simplification.simplify(source.vertices[0], source.faces, target_count=FACES, agg=5.0)
-    if vertices.shape[0] != VERTICES or faces.shape[0] != FACES:
-        raise ValueError(f"the simplified hand has {len(vertices)} vertices and {len(faces)} faces, not 778 and 1538.")
-    corners = source.vertices[0][source.faces]
-    nearest, barycentric = [], []
-    for vertex in vertices:
-        points = trimesh.triangles.closest_point(corners, np.broadcast_to(vertex, (len(corners), 3)))
-        nearest.append(int(np.linalg.norm(points - vertex, axis=1).argmin()))
-        triangle = corners[nearest[-1]][None]
-        barycentric.append(trimesh.triangles.points_to_barycentric(triangle, points[nearest[-1]][None])[0])
-    barycentric = np.clip(np.stack(barycentric), 0, None)
-    return vertices, faces.astype(np.int64), source.faces[nearest], barycentric / barycentric.sum(1, keepdims=True)
+def inflated(source: SourceHands) -> Float[np.ndarray, "v 3"]:
+    """The average adult with thick fingers on a broad palm: edges that collapse on it leave fingers more vertices."""
+    scales = np.ones((16, 3))
+    scales[0] = 1.8, 1.0, 1.0
+    scales[1:] = 1.5, 1.25, 1.5
+    scales[3::3] = 1.8, 1.56, 1.8
+    scales[13] = 1.1
+    return scale_bones(source.vertices[0], source.joints[0], source.frames, source.weights, scales)[0]
 
 
-def tip_order(vertices: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """A permutation of the vertices that puts each finger's farthest one where `FINGERTIP_VERTICES` says."""
+def tip_order(vertices: np.ndarray, joints: np.ndarray, frames: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """A permutation of the vertices that puts each finger's tip where `FINGERTIP_VERTICES` says."""
     order = np.arange(len(vertices))
     for finger, slot in FINGERTIP_VERTICES.items():
-        tip_part = MANO_JOINT_NAMES.index(f"{finger}_3")
-        own = np.flatnonzero(weights.argmax(axis=1) == tip_part)
-        before = vertices[weights.argmax(axis=1) == tip_part - 1].mean(axis=0)
-        direction = vertices[own].mean(axis=0) - before
-        tip = own[((vertices[own] - before) @ direction).argmax()]
-        place = int(np.flatnonzero(order == tip)[0])
+        joint = MANO_JOINT_NAMES.index(f"{finger}_3")
+        own = np.flatnonzero(weights.argmax(axis=1) == joint)
+        local = (vertices[own] - joints[joint]) @ frames[joint]
+        middle = local[:, [0, 2]].mean(axis=0)
+        score = local[:, 1] - 0.35 * np.linalg.norm(local[:, [0, 2]] - middle, axis=1)
+        place = int(np.flatnonzero(order == own[score.argmax()])[0])
         order[place], order[slot] = order[slot], order[place]
     return order
 
 
 def shape_space(vertices: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Mean and ten principal components, in standard deviations, of vertices [S, V, 3] and joints [S, 16, 3]."""
+    """Mean and ten principal components, in standard deviations, of vertices [S, V, 3] and joints [S, 16, 3].
+
+    Returns:
+        mean vertices [V, 3], shapedirs [V, 3, 10], mean joints [16, 3], joint directions [16, 3, 10]; a positive
+        coefficient makes the hand longer.
+    """
     count = len(vertices)
     mean_vertices, mean_joints = vertices.mean(axis=0), joints.mean(axis=0)
     flat = (vertices - mean_vertices).reshape(count, -1)
-    u, s, _ = np.linalg.svd(flat, full_matrices=False)
+    u, _, _ = np.linalg.svd(flat, full_matrices=False)
     scores = u[:, :SHAPES] * np.sqrt(count - 1)
-    scores *= np.sign(flat.reshape(count, -1, 3)[:, :, 0].sum(axis=1) @ scores + 1e-12)
+    reach = -vertices[:, FINGERTIP_VERTICES["middle"], 0]
+    scores *= np.where((reach - reach.mean()) @ scores < 0, -1.0, 1.0)
     directions = scores.T @ flat / (count - 1)
     joint_directions = scores.T @ (joints - mean_joints).reshape(count, -1) / (count - 1)
     shapedirs = directions.reshape(SHAPES, -1, 3).transpose(1, 2, 0)
@@ -77,13 +74,15 @@ def joint_regressor(
     """Rows [16, 778] that give the joints for every shape: sparse, sum one, from the vertices near each joint."""
     regressor = np.zeros((16, len(vertices)))
     for joint in range(16):
-        near = np.argsort(np.linalg.norm(vertices - joints[joint], axis=1), kind="stable")[:80]
+        near = np.argsort(np.linalg.norm(vertices - joints[joint], axis=1), kind="stable")[:90]
         system = np.concatenate([vertices[near][:, :, None], shapedirs[near]], axis=2).reshape(len(near), -1).T
         wanted = np.concatenate([joints[joint][:, None], joint_directions[joint]], axis=1).reshape(-1)
-        system = np.concatenate([system * 1e3, np.full((1, len(near)), 1e3), 1e-1 * np.eye(len(near))])
-        wanted = np.concatenate([wanted * 1e3, [1e3], np.zeros(len(near))])
-        regressor[joint, near] = nnls(system, wanted)[0]
-    regressor /= regressor.sum(axis=1, keepdims=True)
+        system = np.concatenate([system, np.ones((1, len(near)))])
+        wanted = np.concatenate([wanted, [1.0]])
+        damped = np.concatenate([system * 1e3, 0.03 * np.eye(len(near))])
+        rough = nnls(damped, np.concatenate([wanted * 1e3, np.zeros(len(near))]))[0]
+        rough += np.linalg.pinv(system, rcond=1e-6) @ (wanted - system @ rough)  # non-negative up to a trace, exact
+        regressor[joint, near] = rough
     return regressor
 
 
@@ -100,30 +99,43 @@ def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def build(people: int = 400, seed: int = 0) -> dict[str, np.ndarray]:
-    """All arrays of the default hand."""
+def build(people: int = 600, poses: int = 600, seed: int = 0) -> dict[str, np.ndarray]:
+    """All arrays of the default hand: MANO's fields, and `nail_*`, `palmness`, `joint_frames` for its painters."""
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(seed)
     source = sample_hands(people, seed)
-    vertices, faces, corners, barycentric = simplify(source)
-    weights = np.einsum("vc,vck->vk", barycentric, source.weights[corners])
-    order = tip_order(vertices, weights)
-    rank = np.argsort(order)
-    vertices, weights, corners, barycentric = vertices[order], weights[order], corners[order], barycentric[order]
-    faces = rank[faces]
-    moved = np.einsum("vc,svci->svi", barycentric, source.vertices[:, corners])
-    samples = vertices + moved - moved[0]
-    template, shapedirs, joints, joint_directions = shape_space(samples, source.joints)
-    posedirs = np.zeros((VERTICES, 3, 135))
-    return {
-        "v_template": template.astype(np.float32),
-        "shapedirs": shapedirs.astype(np.float32),
-        "posedirs": posedirs.astype(np.float32),
-        "J_regressor": joint_regressor(template, shapedirs, joints, joint_directions).astype(np.float32),
-        "weights": (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32),
+    coarse = simplify(source.vertices[0], source.faces, inflated(source), anchor=0.1)
+    weights = coarse.attach @ source.weights
+    order = tip_order(coarse.fit @ source.vertices[0], source.joints[0], source.frames, weights)
+    weights, fit, faces = weights[order], coarse.fit[order], np.argsort(order)[coarse.faces]
+    vertices, joints = vary_proportions(source, rng)
+    template, shapedirs, rest_joints, joint_directions = shape_space(fit @ vertices, joints)
+    rotvec = random_poses(poses, source.frames, rng)
+    rotations = roma.rotvec_to_rotmat(torch.from_numpy(rotvec.reshape(-1, 15, 3))).numpy()
+    components, coefficients = pose_components(rotvec)
+    nails = nail_ellipsoids(template, rest_joints, source.frames)
+    floats = {
+        "v_template": template,
+        "shapedirs": shapedirs,
+        "posedirs": pose_correctives(template, rest_joints, weights, rotations),
+        "J_regressor": joint_regressor(template, shapedirs, rest_joints, joint_directions),
+        "weights": weights,
+        "hands_components": components,
+        "hands_coeffs": coefficients,
+        "hands_mean": np.zeros(45),
+        "joint_frames": source.frames,
+        "palmness": palmness(template, faces, source.frames, weights),
+        "nail_mask": nail_mask(template, weights, *nails),
+        "nail_centres": nails[0],
+        "nail_axes": nails[1],
+        "nail_half_sizes": nails[2],
+    }
+    rounded = {key: np.round(value, 6).astype(np.float32) for key, value in floats.items()}
+    return rounded | {
+        "J_regressor": floats["J_regressor"].astype(np.float32),
+        "weights": floats["weights"].astype(np.float32),
         "f": faces.astype(np.int64),
         "kintree_table": np.array([MANO_PARENTS, range(16)], dtype=np.int64),
-        "hands_components": np.eye(45, dtype=np.float32),
-        "hands_coeffs": np.zeros((1, 45), dtype=np.float32),
-        "hands_mean": np.zeros(45, dtype=np.float32),
     }
 
 

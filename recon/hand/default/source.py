@@ -7,15 +7,21 @@ fingers are straightened, so that all samples share one rest pose and differ in 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from anny import Anny
 from jaxtyping import Float, Int
 
-from recon.hand.skeleton import MANO_FINGERS
+from recon.hand.default.weights import bone_heat_weights
+from recon.hand.skeleton import MANO_FINGERS, MANO_PARENTS
 
 _ANNY_FINGER = {"thumb": 1, "index": 2, "middle": 3, "ring": 4, "little": 5}
 _SPREAD_DEG = {"index": 7.0, "middle": 0.0, "ring": -7.0, "little": -15.0}
 _ROLL_DEG = {"index": 4.0, "middle": 0.0, "ring": -4.0, "little": -9.0}
-_THUMB_DIRECTION = np.array([-0.70, -0.27, 0.66])
+_THUMB_DIRECTION = np.array([-0.70, -0.33, 0.64])
+# Anny's knuckles lie near the webs of the fingers; a real proximal phalanx reaches deeper into the palm.
+_KNUCKLE_BACK = {"thumb": 0.28, "index": 0.38, "middle": 0.30, "ring": 0.32, "little": 0.30}
+_JOINT_DEPTH = 0.033  # of the palm's length, from Anny's joints near the back of the finger toward its middle
+_HAND_SCALE = 0.92  # Anny's hands are long for their bodies; this brings the mean hand to 187 mm
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,8 @@ class SourceHands:
     """Metres; sample 0 is Anny's average adult."""
     joints: Float[np.ndarray, "s 16 3"]
     """Metres, MANO's native order."""
+    frames: Float[np.ndarray, "16 3 3"]
+    """Per joint, columns: flexion axis, direction of the bone, palm side; the same for all samples."""
     weights: Float[np.ndarray, "v 16"]
     """Skinning weights, rows sum to one."""
     faces: Int[np.ndarray, "f 3"]
@@ -48,59 +56,87 @@ def _finger_frame(finger: str) -> np.ndarray:
     spread, roll = np.deg2rad(_SPREAD_DEG[finger]), np.deg2rad(_ROLL_DEG[finger])
     along = np.array([-np.cos(spread), 0, np.sin(spread)])
     flexion = np.array([np.sin(spread), 0, np.cos(spread)])
-    palm = np.cross(flexion, along)
-    flexion = np.cos(roll) * flexion + np.sin(roll) * palm
+    flexion = np.cos(roll) * flexion + np.sin(roll) * np.cross(flexion, along)
     return np.stack([flexion, along, np.cross(flexion, along)], axis=1)
 
 
-def _hand_axes(heads: dict[str, np.ndarray]) -> np.ndarray:
-    """Rotation from Anny's world into MANO's axes: -x to the middle knuckle, +z to the thumb side, +y out of the back."""
-    x = _unit(heads["wrist.R"] - heads["finger3-1.R"])
-    z = heads["finger2-1.R"] - heads["finger5-1.R"]
+def hand_axes(joints: Float[np.ndarray, "16 3"]) -> Float[np.ndarray, "3 3"]:
+    """Rotation into MANO's axes: -x to the middle knuckle, +z to the thumb side, +y out of the back."""
+    x = _unit(joints[0] - joints[4])
+    z = joints[1] - joints[7]
     z = _unit(z - z @ x * x)
     return np.stack([x, np.cross(z, x), z])
 
 
-def _flat_rotations(labels: list[str], heads: dict[str, np.ndarray], frames: dict[str, np.ndarray]) -> np.ndarray:
-    """Per bone, the rotation that takes it from Anny's rest pose into the flat one."""
-    axes = _hand_axes(heads)
-    rotations = {label: axes for label in labels}
-    thumb = axes @ frames["finger1-2.R"]
-    thumb_target = _shortest_rotation(thumb[:, 1], _THUMB_DIRECTION) @ thumb
-    for finger, number in _ANNY_FINGER.items():
-        target = thumb_target if finger == "thumb" else _finger_frame(finger)
-        names = [f"finger{number}-{i}.R" for i in (1, 2, 3)]
-        for i, name in enumerate(names):
-            turned = target @ frames[name].T
-            if i < 2:
-                bone = turned @ (heads[names[i + 1]] - heads[name])
-                turned = _shortest_rotation(bone, target[:, 1]) @ turned
-            rotations[name] = turned
-    return np.stack([rotations[label] for label in labels])
+def _deepen(joints: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Anny's 16 joints moved where a skeleton has them: inside the finger, and the knuckles back into the palm."""
+    moved = joints.copy()
+    depth = _JOINT_DEPTH * np.linalg.norm(joints[4] - joints[0])
+    for number, finger in enumerate(MANO_FINGERS):
+        base = 1 + 3 * number
+        moved[base] -= _KNUCKLE_BACK[finger] * (joints[base + 1] - joints[base])
+        if finger != "thumb":
+            moved[base : base + 3] += depth * frames[base : base + 3, :, 2]
+    return moved
+
+
+def rest_frames(joints: Float[np.ndarray, "16 3"], frames: Float[np.ndarray, "16 3 3"]) -> Float[np.ndarray, "16 3 3"]:
+    """The frames of the flat rest pose, in MANO's axes; the thumb's is Anny's own, turned toward the palm's plane."""
+    axes = hand_axes(joints)
+    thumb = axes @ frames[14]
+    targets = [np.stack([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]], axis=1)]
+    for finger in MANO_FINGERS:
+        thumb_frame = _shortest_rotation(thumb[:, 1], _THUMB_DIRECTION) @ thumb
+        targets += 3 * [thumb_frame if finger == "thumb" else _finger_frame(finger)]
+    return np.stack(targets)
+
+
+def _fingertips(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Ids of the five vertices farthest from the last joint of their finger, in the order of `MANO_FINGERS`."""
+    tips = []
+    for joint in range(3, 16, 3):
+        own = np.flatnonzero(weights.argmax(axis=1) == joint)
+        tips.append(own[np.linalg.norm(vertices[own] - joints[joint], axis=1).argmax()])
+    return np.array(tips)
 
 
 def _flatten(
-    vertices: np.ndarray, poses: np.ndarray, weights: np.ndarray, labels: list[str], parents: list[int]
+    vertices: np.ndarray,
+    joints: np.ndarray,
+    frames: np.ndarray,
+    weights: np.ndarray,
+    targets: np.ndarray,
+    tips: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Skin one sample into the flat pose; gives vertices and bone heads with the wrist at the origin."""
-    heads = dict(zip(labels, poses[:, :3, 3], strict=True))
-    frames = dict(zip(labels, poses[:, :3, :3], strict=True))
-    rotations = _flat_rotations(labels, heads, frames)
-    places = np.zeros((len(labels), 3))
-    for bone, parent in enumerate(parents):
-        if parent >= 0:
-            offset = heads[labels[bone]] - heads[labels[parent]]
-            places[bone] = places[parent] + rotations[parent] @ offset
-    source = np.stack([heads[label] for label in labels])
-    moved = np.einsum("kij,vkj->vki", rotations, vertices[:, None] - source[None]) + places[None]
+    """Skin one sample into the flat pose; gives vertices and joints with the wrist at the origin."""
+    rotations = targets @ frames.transpose(0, 2, 1)
+    rotations[0] = hand_axes(joints)
+    for joint in range(1, 16):
+        end = joints[joint + 1] if joint % 3 else vertices[tips[joint // 3 - 1]]
+        bone = rotations[joint] @ (end - joints[joint])
+        rotations[joint] = _shortest_rotation(bone, targets[joint][:, 1]) @ rotations[joint]
+    places = np.zeros((16, 3))
+    for joint in range(1, 16):
+        parent = MANO_PARENTS[joint]
+        places[joint] = places[parent] + rotations[parent] @ (joints[joint] - joints[parent])
+    moved = np.einsum("kij,vkj->vki", rotations, vertices[:, None] - joints) + places
     return np.einsum("vk,vki->vi", weights, moved), places
 
 
-def _mano_columns(labels: list[str]) -> list[list[int]]:
-    """For each of MANO's joints, the Anny bones folded into it; everything before a knuckle belongs to the wrist."""
-    fingers = [[labels.index(f"finger{_ANNY_FINGER[finger]}-{i}.R")] for finger in MANO_FINGERS for i in (1, 2, 3)]
-    taken = {index for group in fingers for index in group}
-    return [[index for index in range(len(labels)) if index not in taken], *fingers]
+def _bones(vertices: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bones as (starts, ends, joints that turn them): five metacarpals, a stub of the forearm, three per finger."""
+    starts, ends, turned_by = [joints[0]], [joints[0] + 0.3 * (joints[0] - joints[4])], [0]
+    for base in range(1, 16, 3):
+        chain = joints[base : base + 3]
+        direction = _unit(chain[2] - chain[1])
+        near = np.linalg.norm(np.cross(vertices - chain[2], direction), axis=1) < 0.009
+        length = ((vertices[near] - chain[2]) @ direction).max()
+        points = [joints[0], *chain, chain[2] + 0.8 * length * direction]
+        for i in range(4):
+            starts.append(points[i])
+            ends.append(points[i + 1])
+            turned_by.append(0 if i == 0 else base + i - 1)
+    return np.stack(starts), np.stack(ends), np.array(turned_by)
 
 
 def _draw_people(count: int, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -117,7 +153,6 @@ def _draw_people(count: int, rng: np.random.Generator) -> tuple[dict[str, np.nda
     local = {
         "r-hand-fingers-length-incr": rng.normal(0, 0.35, count),
         "r-hand-fingers-diameter-incr": rng.normal(0, 0.4, count),
-        "r-hand-scale-incr": rng.normal(0, 0.15, count),
         "measure-wrist-circ-incr": rng.normal(0, 0.3, count),
     }
     for name in phenotype:
@@ -135,24 +170,28 @@ def sample_hands(count: int, seed: int = 0) -> SourceHands:
         count: how many people, at least 1; the first is the average adult.
         seed: seed of the draw.
     """
-    import torch
-
-    changes = "all"
-    model = Anny(rig="anny-hand.R", topology="hand.R", skinning_method="lbs", local_changes=changes)
-    labels, parents = list(model.bone_labels), list(model.bone_parents)
+    model = Anny(rig="anny-hand.R", topology="hand.R", skinning_method="lbs", local_changes="all")
+    names = ["wrist.R", *(f"finger{_ANNY_FINGER[finger]}-{i}.R" for finger in MANO_FINGERS for i in (1, 2, 3))]
+    chosen = [model.bone_labels.index(name) for name in names]
     phenotype, local = _draw_people(count, np.random.default_rng(seed))
     with torch.no_grad():
         rest = model(
             phenotype_kwargs={name: torch.from_numpy(values) for name, values in phenotype.items()},
             local_changes_kwargs={name: torch.from_numpy(values) for name, values in local.items()},
         )
-    vertices, poses = rest["rest_vertices"].double().numpy(), rest["rest_bone_poses"].double().numpy()
-    weights = model.dense_vertex_bone_weights.double().numpy()
-    columns = _mano_columns(labels)
-    flat = [_flatten(v, p, weights, labels, parents) for v, p in zip(vertices, poses, strict=True)]
+    vertices = rest["rest_vertices"].double().numpy() * _HAND_SCALE
+    poses = rest["rest_bone_poses"].double().numpy()[:, chosen]
+    frames = poses[:, :, :3, :3]
+    joints = np.stack([_deepen(j * _HAND_SCALE, f) for j, f in zip(poses[:, :, :3, 3], frames, strict=True)])
+    faces = model.get_triangular_faces().numpy()
+    weights = bone_heat_weights(vertices[0], faces, *_bones(vertices[0], joints[0]))
+    targets = rest_frames(joints[0], frames[0])
+    tips = _fingertips(vertices[0], joints[0], weights)
+    flat = [_flatten(v, j, f, weights, targets, tips) for v, j, f in zip(vertices, joints, frames, strict=True)]
     return SourceHands(
         vertices=np.stack([v for v, _ in flat]),
-        joints=np.stack([heads[[group[0] for group in columns]] for _, heads in flat]),
-        weights=np.stack([weights[:, group].sum(axis=1) for group in columns], axis=1),
-        faces=model.get_triangular_faces().numpy(),
+        joints=np.stack([j for _, j in flat]),
+        frames=targets,
+        weights=weights,
+        faces=faces,
     )
