@@ -60,7 +60,7 @@ def rasterize(
     Raises:
         ValueError: if a vertex is not finite, a face names no vertex, or focal length or size is not positive.
     """
-    vertices, faces, center, (height, width) = _checked(vertices_cam, faces, focal_length, principal_point, size)
+    vertices, faces, center, (height, width) = checked(vertices_cam, faces, focal_length, principal_point, size)
     face_ids, planes, _ = draw_faces(vertices, faces, float(focal_length), *center, height, width)
     barycentric, depth = _resolve_fragments(vertices, faces, face_ids, planes)
     return Fragments(face_ids, barycentric, depth)
@@ -87,7 +87,7 @@ def control_maps(
     Raises:
         ValueError: as `rasterize`.
     """
-    vertices, faces, center, (height, width) = _checked(vertices_cam, faces, focal_length, principal_point, size)
+    vertices, faces, center, (height, width) = checked(vertices_cam, faces, focal_length, principal_point, size)
     if len(part_of_vertex) != len(vertices):
         raise ValueError(f"part_of_vertex has {len(part_of_vertex)} entries; the mesh has {len(vertices)} vertices.")
     parts = np.ascontiguousarray(part_of_vertex, dtype=np.uint8)
@@ -97,7 +97,7 @@ def control_maps(
     return ControlMaps(depth, normals, part_ids, mask, face_ids)
 
 
-def _checked(
+def checked(
     vertices_cam: np.ndarray,
     faces: np.ndarray,
     focal_length: float,
@@ -144,7 +144,7 @@ def vertex_normals(vertices, faces):
 
 
 @compiled
-def _weights(planes, index, column, row):
+def pixel_weights(planes, index, column, row):
     """Perspective-correct weights at a pixel centre, kept inside the face (its outline was rounded to 1/256 pixel)."""
     w0 = max(planes[index, 0, 0] * column + planes[index, 0, 1] * row + planes[index, 0, 2], 0.0)
     w1 = max(planes[index, 1, 0] * column + planes[index, 1, 1] * row + planes[index, 1, 2], 0.0)
@@ -167,7 +167,7 @@ def _resolve_fragments(vertices, faces, face_ids, planes):
             index = face_ids[row, column]
             if index < 0:
                 continue
-            w0, w1, w2 = _weights(planes, index, column, row)
+            w0, w1, w2 = pixel_weights(planes, index, column, row)
             barycentric[row, column, 0] = w0
             barycentric[row, column, 1] = w1
             barycentric[row, column, 2] = w2
@@ -189,7 +189,7 @@ def _resolve_maps(vertices, faces, parts, normals, face_ids, planes, turned):
             index = face_ids[row, column]
             if index < 0:
                 continue
-            w0, w1, w2 = _weights(planes, index, column, row)
+            w0, w1, w2 = pixel_weights(planes, index, column, row)
             v0, v1, v2 = faces[index, 0], faces[index, 1], faces[index, 2]
             mask[row, column] = True
             depth[row, column] = w0 * vertices[v0, 2] + w1 * vertices[v1, 2] + w2 * vertices[v2, 2]
