@@ -34,7 +34,7 @@ class FileError(ValueError):
 def _read(source: str | Path | bytes, name: str | None, max_bytes: int) -> tuple[bytes, str]:
     """The bytes of a path (or the bytes given) and the name to use in messages, refusing more than `max_bytes`."""
     if isinstance(source, bytes):
-        data, name = source, name or f"image data of {len(source)} bytes"
+        data, name = source, name or f"data of {len(source)} bytes"
     else:
         path, name = Path(source), name or str(source)
         if not path.exists():
@@ -164,6 +164,22 @@ def open_json(path: str | Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
         raise FileError(f"{name} is not usable JSON: {_first_line(error)}.") from error
 
 
+_reconstruct: Any = np.zeros(0).__reduce__()[0]  # what numpy's pickles call; its home moved with numpy 2
+
+
+class _ArrayType:
+    """Stands in for `numpy.ndarray`, which builds object arrays over any buffer, so that bytes become pointers."""
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> "_ArrayType":
+        raise FileError("A pickle builds an array over a buffer, which is not allowed.")
+
+
+def _empty_array(*_: object) -> np.ndarray:
+    """Stands in for numpy's `_reconstruct`; the state that follows in the pickle fills the array."""
+    return _reconstruct(np.ndarray, (0,), "b")
+
+
+_STAND_INS = ((np.ndarray, _ArrayType), (_reconstruct, _empty_array))
 _PythonUnpickler: Any = pickle._Unpickler  # type: ignore[attr-defined]
 
 
@@ -184,16 +200,32 @@ class _RestrictedUnpickler(_PythonUnpickler):
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in self.allowed:
             raise FileError(f"{self.name} asks for {module}.{name}, which is not allowed in such a file.")
-        return self.allowed[module, name]
+        value = self.allowed[module, name]
+        return next((ours for theirs, ours in _STAND_INS if value is theirs), value)
 
     def load_build(self) -> None:
-        target = self.stack[-2] if len(self.stack) > 1 else None
+        target, state = self.stack[-2:] if len(self.stack) > 1 else (None, None)
+        if isinstance(target, np.dtype) and not _is_plain_dtype_state(target, state):
+            raise FileError(f"{self.name} holds a data type that is not one of plain numbers, strings or objects.")
         if isinstance(target, type) or callable(target):
             target_name = getattr(target, "__name__", target)
             raise FileError(f"{self.name} tries to change {target_name!r}, which is not allowed.")
         super().load_build()
 
     dispatch[pickle.BUILD[0]] = load_build
+
+
+def _is_plain_dtype_state(dtype: np.dtype, state: Any) -> bool:
+    """Whether a pickled dtype's state is what numpy itself writes for plain types.
+
+    Numpy believes the flags in the state: object arrays that deny being such would turn raw bytes into pointers.
+    """
+    if not (isinstance(state, tuple) and len(state) == 8 and dtype.kind in "biufcSUO"):
+        return False
+    _, order, subarray, names, fields, size, alignment, flags = state
+    sizes_fit = size == -1 or (dtype.kind in "SU" and size == dtype.itemsize)
+    plain = (subarray, names, fields) == (None, None, None) and order in ("<", ">", "|", "=")
+    return plain and sizes_fit and alignment in (-1, 1, 4) and flags == dtype.flags
 
 
 def unpickle(

@@ -1,5 +1,6 @@
 """What the guarded openers let through, and that everything else is one sentence and no harm."""
 
+import codecs
 import io
 import json
 import os
@@ -150,6 +151,23 @@ def test_pickle_cannot_rewrite_an_allowed_class() -> None:
     with pytest.raises(FileError, match="tries to change 'Stub'"):
         unpickle(attack, {("m", "Stub"): Stub})
     assert Stub.colour == "blue"
+
+
+def test_pickled_arrays_pass_and_forged_data_types_do_not() -> None:
+    """An object type whose flags deny it would make numpy take the raw bytes after it for pointers."""
+    core = np.zeros(0).__reduce__()[0]
+    allowed = {(core.__module__, "_reconstruct"): core, ("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
+    allowed["_codecs", "encode"] = codecs.encode
+    for array in (np.arange(6.0).reshape(2, 3), np.arange(3, dtype=">u4"), np.array(["ab", "c"]), np.array([None, 1])):
+        for protocol in (2, 4):
+            loaded = unpickle(pickle.dumps(array, protocol), allowed)
+            assert type(loaded) is np.ndarray and np.array_equal(loaded, array)
+    forged = b"cnumpy\ndtype\n(S'O8'\nI00\nI01\ntR(I3\nS'|'\nNNNI-1\nI-1\nI0\ntb."
+    with pytest.raises(FileError, match="data type"):
+        unpickle(forged, allowed)
+    for call in (b"R", b"\x81"):
+        with pytest.raises(FileError, match="over a buffer"):
+            unpickle(b"cnumpy\nndarray\n((I1\ntS'O'\nS'12345678'\nt" + call + b".", allowed)
 
 
 @pytest.mark.parametrize("data", [b"\x80\x02}q", b"not a pickle", b"(", b"0.", b"\x80\x02r\xff\xff\xff\x7f."])
