@@ -103,6 +103,21 @@ def pose_flesh(
 
 
 @cache
+def _shape_joints() -> Float[np.ndarray, "10 21 3"]:
+    """How each shape component moves the joints at rest."""
+    model = HandModel.default()
+    betas = torch.cat([torch.zeros(1, 10), torch.eye(10)])
+    mesh = model(HandParams.from_rotvec(betas, torch.zeros(11, 3), torch.zeros(11, 45)))
+    joints = mesh.joints.numpy().astype(np.float64)
+    return joints[1:] - joints[0]
+
+
+def rest_joints_of(betas: Float[np.ndarray, " 10"]) -> Float[np.ndarray, "21 3"]:
+    """Joints at rest of the default hand in another shape, wrist at the origin, metres."""
+    return default_anatomy().rest_joints + np.tensordot(betas, _shape_joints(), axes=1)
+
+
+@cache
 def contact_pairs() -> Int[np.ndarray, "p 2"]:
     """Pairs of capsules that must not pass through each other.
 

@@ -9,8 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from recon.hand.model import HandParams
 from synth.captions import describe_hand, weave_captions
-from synth.world.anatomy import default_anatomy
-from synth.world.contact import pose_bones
+from synth.world.contact import pose_bones, rest_joints_of
 from synth.world.looks import (
     Background,
     Forearm,
@@ -90,7 +89,7 @@ def sample_scene(
     betas = np.clip(rng.normal(0, 0.9, 10), -2.5, 2.5)
     turn = _sample_orientation(rng, pose_class)
     focal_length = float(rng.uniform(1.3, 2.4)) * size
-    cam_t = _frame_hand(rng, drawn.hand_pose_rotvec, turn, focal_length, size)
+    cam_t = _frame_hand(rng, drawn.hand_pose_rotvec, rest_joints_of(betas), turn, focal_length, size)
     if not is_right:
         cam_t = cam_t * np.array([-1.0, 1.0, 1.0])
     params = HandParams.from_rotvec(
@@ -168,11 +167,16 @@ def _sample_orientation(rng: np.random.Generator, pose: PoseClass | None) -> np.
 
 
 def _frame_hand(
-    rng: np.random.Generator, hand_pose_rotvec: np.ndarray, turn: np.ndarray, focal_length: float, size: int
+    rng: np.random.Generator,
+    hand_pose_rotvec: np.ndarray,
+    rest_joints: np.ndarray,
+    turn: np.ndarray,
+    focal_length: float,
+    size: int,
 ) -> np.ndarray:
     """Where the wrist stands so that the hand fills a good part of the picture, near its centre."""
     matrices = Rotation.from_rotvec(hand_pose_rotvec.reshape(15, 3)).as_matrix()
-    joints, _ = pose_bones(matrices, default_anatomy().rest_joints)
+    joints, _ = pose_bones(matrices, rest_joints)
     points = joints @ turn.T
     share = float(rng.uniform(0.50, 0.76))
     offset = np.clip(rng.normal(0, 0.035, 2), -0.08, 0.08) * size
