@@ -5,7 +5,7 @@ A figure belongs to its extractor: the name and a fingerprint of the weights go 
 
 import hashlib
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ class ExtractorError(ValueError):
     """Weights that are missing or not the known ones; the message is one sentence for the user."""
 
 
+@runtime_checkable
 class FeatureExtractor(Protocol):
     """Crops in, feature vectors out.
 

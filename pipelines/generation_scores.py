@@ -12,9 +12,10 @@ import numpy as np
 
 from eval.generation import FID_UNBIASED_FROM, KernelDistance, frechet_distance, kid
 from pipelines.image_set import ImageSet, SetFigures
+from recon.files import FileError
 
 
-class ReferenceMismatchError(ValueError):
+class ReferenceMismatchError(FileError):
     """A reference that was measured with another extractor; the message names both."""
 
 

@@ -4,7 +4,7 @@
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -73,9 +73,15 @@ def _reference(source: Path | None, extractor: FeatureExtractor, detector: HandD
 
 def _measure_folder(folder: Path, extractor: FeatureExtractor, detector: HandDetector, batch_size: int) -> ImageSet:
     """Measure a folder under a progress bar."""
-    found = find_pictures(folder)
-    pictures = tqdm(read_pictures(found), total=found.count, desc=f"scoring {folder.name}", unit="img", disable=None)
-    return measure(pictures, extractor, detector, folder.resolve().name, batch_size)
+    found, name = find_pictures(folder), folder.resolve().name
+
+    def shown() -> Iterator[HandPicture]:
+        with tqdm(total=found.count, desc=f"scoring {name}", unit="image", disable=None) as bar:
+            for picture in read_pictures(found):
+                yield picture
+                bar.update()
+
+    return measure(shown(), extractor, detector, name, batch_size)
 
 
 def score(
