@@ -73,9 +73,21 @@ def build_scene(
     focal_length: float,
     principal_point: Float[np.ndarray, "2"] | tuple[float, float],
     color: tuple[float, float, float] = SKY_BLUE,
+    *,
     vertex_colors: Float[np.ndarray, "v 3"] | None = None,
+    both_windings: bool = False,
 ) -> Any:
-    """A pyrender scene: meshes in the OpenCV camera frame (metres), camera in pixels, three lights."""
+    """A pyrender scene: meshes in the OpenCV camera frame (metres), camera in pixels, three lights.
+
+    Args:
+        meshes: vertices of each mesh.
+        faces: vertex indices of all meshes.
+        focal_length: pixels.
+        principal_point: pixels.
+        color: linear RGB in [0, 1], where no vertex colours are given.
+        vertex_colors: RGB in [0, 1].
+        both_windings: hold every face twice, once for each side; `draw_depth` needs it to see the inside of a wrist.
+    """
     pyrender = _pyrender()
     scene = pyrender.Scene(bg_color=(0.0, 0.0, 0.0, 0.0), ambient_light=(0.05, 0.05, 0.06))
     material = pyrender.MetallicRoughnessMaterial(
@@ -87,10 +99,11 @@ def build_scene(
     for vertices in meshes:
         positions = np.ascontiguousarray(vertices, dtype=np.float32) * TO_OPENGL
         wound = np.ascontiguousarray(outward_faces(positions, faces), dtype=np.int32)
+        indices = np.concatenate([wound, wound[:, ::-1]]) if both_windings else wound
         primitive = pyrender.Primitive(
             positions=positions,
             normals=vertex_normals(positions, wound),
-            indices=wound,
+            indices=indices,
             color_0=vertex_colors,
             material=material,
         )
@@ -133,12 +146,12 @@ def draw_depth(scene: Any, size: tuple[int, int]) -> Float32[np.ndarray, "h w"]:
     """Metres along the optical axis at pixel centres, 0 where nothing is; arguments and errors as `draw`.
 
     pyrender samples four places in a pixel and hands back the depth of one of them; only its segmentation pass is
-    drawn at the centre.
+    drawn at the centre, and that one drops faces seen from behind.
     """
     flags = _pyrender().RenderFlags
     with _LOCK:
         nodes = {node: 255 for node in scene.mesh_nodes}
-        return _renderer(*size, os.getpid()).render(scene, flags.SEG | flags.SKIP_CULL_FACES, nodes)[1]
+        return _renderer(*size, os.getpid()).render(scene, flags.SEG, nodes)[1]
 
 
 def overlay(

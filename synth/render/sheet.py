@@ -1,5 +1,6 @@
 """Sheets of pictures with captions, and animations: what a person looks at to judge a run, a training or a hand."""
 
+import bisect
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,9 +98,10 @@ def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, wi
     """The text itself, or as much of its beginning as fits before dots."""
     if font.getlength(text) <= width:
         return text
-    while text and font.getlength(text + "...") > width:
-        text = text[:-1]
-    return text + "..."
+    fits = bisect.bisect_right(
+        range(1, len(text)), width, key=lambda end: math.ceil(font.getlength(f"{text[:end]}..."))
+    )
+    return text[:fits] + "..."
 
 
 def write_animation(path: str | Path, frames: UInt8[np.ndarray, "n h w 3"], frames_per_second: float = 12.0) -> None:

@@ -13,7 +13,7 @@ from synth.render.rasterizer import control_maps
 @pytest.fixture(scope="module", autouse=True)
 def egl():
     try:
-        shaded.draw_depth(shaded.build_scene([np.eye(3)], np.array([[0, 1, 2]]), 10.0, (4, 4)), (8, 8))
+        shaded.draw_depth(shaded.build_scene([np.eye(3)], np.array([[0, 1, 2]]), 10.0, (4.0, 4.0)), (8, 8))
     except shaded.NoRendererError as error:
         pytest.skip(str(error))
 
@@ -35,7 +35,8 @@ def test_depth_is_pyrenders(hand):
     meshes, faces, parts = hand
     for vertices in (*meshes, meshes[0] * np.float32([-1, 1, 1])):
         maps = control_maps(vertices, faces, parts, 600.0, (120.0, 130.0), (256, 256))
-        oracle = shaded.draw_depth(shaded.build_scene([vertices], faces, 600.0, (120.0, 130.0)), (256, 256))
+        scene = shaded.build_scene([vertices], faces, 600.0, (120.0, 130.0), both_windings=True)
+        oracle = shaded.draw_depth(scene, (256, 256))
         inner = binary_erosion(maps.mask, np.ones((3, 3)))
         assert inner.sum() > 5000
         assert np.mean(np.abs(maps.depth - oracle)[inner] < 0.0005) >= 0.995
