@@ -5,8 +5,9 @@ faces -y and the wrist joint is the origin; a positive rotation about z at a fin
 A left hand is the mirror image: mirror the parameters, run the model, mirror the mesh.
 """
 
-import hashlib
+import contextlib
 import importlib.resources
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,22 +21,9 @@ from jaxtyping import Float, Int
 from smplx.utils import Struct
 from torch import Tensor, nn
 
-from recon.files import open_npz
+from recon.files import FileError, open_npz
+from recon.hand.fields import FIELDS, check_fields, fingerprint
 from recon.hand.skeleton import FINGERTIP_VERTICES, MANO_TO_OPENPOSE
-
-MODEL_KEYS: tuple[str, ...] = (
-    "v_template",
-    "shapedirs",
-    "posedirs",
-    "J_regressor",
-    "weights",
-    "f",
-    "kintree_table",
-    "hands_components",
-    "hands_coeffs",
-    "hands_mean",
-)
-"""MANO's own fields, as both hands' npz files hold them."""
 
 _FLIP_X = torch.tensor([-1.0, 1.0, 1.0])
 
@@ -112,26 +100,32 @@ class HandModel(nn.Module):
     faces: Int[Tensor, "f 3"]
     wrist_loop: Int[Tensor, "w"]
     part_of_vertex: Int[Tensor, "v"]
+    _tips: Int[Tensor, "5"]
+    _order: Int[Tensor, "21"]
 
     def __init__(self, arrays: Mapping[str, np.ndarray], name: str) -> None:
         """Build the layer from MANO's fields.
 
         Args:
-            arrays: the arrays named in `MODEL_KEYS`, and any extras such as masks for looks.
+            arrays: the fields of `recon.hand.fields.FIELDS`, and any extras such as masks for looks.
             name: how messages call this hand.
+
+        Raises:
+            FileError: a field is missing or not as it must be.
         """
         super().__init__()
         self.name = name
-        self.fingerprint = fingerprint(arrays)
-        self.extras = {key: value for key, value in arrays.items() if key not in MODEL_KEYS}
-        fields = {key: np.asarray(arrays[key]) for key in MODEL_KEYS}
-        self.layer = smplx.MANOLayer(
-            model_path="", data_struct=Struct(**fields), is_rhand=True, use_pca=False, flat_hand_mean=True
-        )
-        faces = np.asarray(arrays["f"], dtype=np.int64)
+        fields = check_fields(arrays, name)
+        self.fingerprint = fingerprint(fields)
+        self.extras = {key: value for key, value in arrays.items() if key not in FIELDS}
+        with contextlib.redirect_stdout(io.StringIO()):  # smplx prints that there are ten shape coefficients
+            self.layer = smplx.MANOLayer(
+                model_path="", data_struct=Struct(**fields), is_rhand=True, use_pca=False, flat_hand_mean=True
+            )
+        faces = fields["f"]
         self.register_buffer("faces", torch.from_numpy(faces), persistent=False)
         self.register_buffer("wrist_loop", torch.from_numpy(boundary_loop(faces)), persistent=False)
-        parts = torch.from_numpy(np.asarray(arrays["weights"]).argmax(axis=1))
+        parts = torch.from_numpy(fields["weights"].argmax(axis=1))
         self.register_buffer("part_of_vertex", parts, persistent=False)
         self.register_buffer("_tips", torch.tensor(list(FINGERTIP_VERTICES.values())), persistent=False)
         self.register_buffer("_order", torch.tensor(MANO_TO_OPENPOSE), persistent=False)
@@ -148,9 +142,14 @@ class HandModel(nn.Module):
         """MANO's right hand, from the npz that ``handloom assets import-mano`` wrote.
 
         Raises:
-            FileError: the file is missing, damaged, or not such an npz.
+            FileError: the file is missing, damaged, not such an npz, or holds the left hand.
         """
-        return cls(open_npz(path, MODEL_KEYS), name=f"the MANO hand of {Path(path).name}")
+        model = cls(open_npz(path, tuple(FIELDS)), name=f"the MANO hand of {Path(path).name}")
+        flat = model.layer.v_template
+        wrist = model.layer.J_regressor[0] @ flat
+        if flat[FINGERTIP_VERTICES["middle"], 0] > wrist[0]:
+            raise FileError(f"{path} holds a left hand; the model wants MANO_RIGHT and mirrors it for left hands.")
+        return model
 
     def forward(self, params: HandParams) -> HandMesh:
         """Pose a batch of right hands.
@@ -182,17 +181,6 @@ class HandModel(nn.Module):
                 f"{name} was made for the hand with fingerprint {expected}, but {self.name} has {self.fingerprint}; "
                 "load it with the hand it was made for."
             )
-
-
-def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:
-    """First 16 hex digits of the sha256 over MANO's fields that decide a mesh: names, shapes and float32 bytes."""
-    digest = hashlib.sha256()
-    for key in ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f"):
-        array = np.asarray(arrays[key])
-        array = np.ascontiguousarray(array, dtype=np.int64 if key == "f" else np.float32)
-        digest.update(f"{key}{array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:16]
 
 
 def boundary_loop(faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "w"]:

@@ -3,8 +3,6 @@
 Run ``python -m recon.hand.default.build``; the same bytes come out every time. Needs the development extras.
 """
 
-import io
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from recon.hand.default.simplify import simplify
 from recon.hand.default.skinning import pose_correctives, scale_bones
 from recon.hand.default.source import SourceHands, sample_hands
 from recon.hand.default.variety import pose_components, random_poses, vary_proportions
+from recon.hand.fields import npz_bytes
 from recon.hand.skeleton import FINGERTIP_VERTICES, MANO_JOINT_NAMES, MANO_PARENTS
 
 SHAPES = 10
@@ -86,19 +85,6 @@ def joint_regressor(
     return regressor
 
 
-def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
-    """A compressed npz with fixed dates, so that the same arrays give the same bytes."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for key in sorted(arrays):
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(arrays[key]), allow_pickle=False)
-            info = zipfile.ZipInfo(f"{key}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, member.getvalue(), compresslevel=9)
-    return buffer.getvalue()
-
-
 def build(people: int = 600, poses: int = 600, seed: int = 0) -> dict[str, np.ndarray]:
     """All arrays of the default hand: MANO's fields, and `nail_*`, `palmness`, `joint_frames` for its painters."""
     torch.set_num_threads(1)
@@ -112,16 +98,14 @@ def build(people: int = 600, poses: int = 600, seed: int = 0) -> dict[str, np.nd
     template, shapedirs, rest_joints, joint_directions = shape_space(fit @ vertices, joints)
     rotvec = random_poses(poses, source.frames, rng)
     rotations = roma.rotvec_to_rotmat(torch.from_numpy(rotvec.reshape(-1, 15, 3))).numpy()
-    components, coefficients = pose_components(rotvec)
     nails = nail_ellipsoids(template, rest_joints, source.frames)
     floats = {
         "v_template": template,
         "shapedirs": shapedirs,
-        "posedirs": pose_correctives(template, rest_joints, weights, rotations),
+        "posedirs": pose_correctives(template, faces, rest_joints, weights, rotations[:80]),
         "J_regressor": joint_regressor(template, shapedirs, rest_joints, joint_directions),
         "weights": weights,
-        "hands_components": components,
-        "hands_coeffs": coefficients,
+        "hands_components": pose_components(rotvec),
         "hands_mean": np.zeros(45),
         "joint_frames": source.frames,
         "palmness": palmness(template, faces, source.frames, weights),

@@ -1,21 +1,10 @@
-"""Where the default hand has nails and palm skin: extra fields of its file, for whoever paints it (DESIGN section 5)."""
+"""Where the default hand has nails and palm skin: extra fields of its file, for its painters (DESIGN section 5)."""
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from recon.hand.default.skinning import vertex_normals
 from recon.hand.skeleton import FINGERS, FINGERTIP_VERTICES, MANO_JOINT_NAMES
-
-
-def vertex_normals(
-    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
-) -> Float[np.ndarray, "v 3"]:
-    """Unit normals, outward, weighted by area."""
-    corners = vertices[faces]
-    face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], face_normals)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
 def palmness(

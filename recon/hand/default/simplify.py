@@ -21,9 +21,7 @@ class Simplification:
     """Fine vertex places -> coarse vertex places whose surface lies nearest to the fine vertices."""
 
 
-def _attach(
-    points: np.ndarray, vertices: np.ndarray, faces: np.ndarray
-) -> Float[np.ndarray, "n v"]:
+def _attach(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> Float[np.ndarray, "n v"]:
     """Barycentric weights over `vertices` of the surface point nearest to each of `points`."""
     corners = vertices[faces]
     weights = np.zeros((len(points), len(vertices)))

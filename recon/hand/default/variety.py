@@ -1,5 +1,7 @@
-"""Random poses and proportions that shape the default hand: what its correctives, its pose components and its shape
-components are fitted on (DESIGN section 4)."""
+"""Random poses and proportions: what the default hand's pose and shape components are fitted on (DESIGN section 4).
+
+The poses keep to healthy limits of each joint; the proportions vary what Anny's phenotypes leave nearly fixed.
+"""
 
 import numpy as np
 import roma
@@ -46,11 +48,10 @@ def random_poses(
     return rotvec.reshape(count, 45)
 
 
-def pose_components(poses: Float[np.ndarray, "n 45"]) -> tuple[np.ndarray, np.ndarray]:
-    """Principal directions [45, 45] of poses around the flat hand, largest first, and the poses' coefficients."""
+def pose_components(poses: Float[np.ndarray, "n 45"]) -> Float[np.ndarray, "45 45"]:
+    """Orthonormal principal directions of poses around the flat hand, largest first."""
     _, _, components = np.linalg.svd(poses, full_matrices=False)
-    components *= np.sign(components.sum(axis=1, keepdims=True))
-    return components, poses @ components.T
+    return components * np.sign(components.sum(axis=1, keepdims=True))
 
 
 def vary_proportions(source: SourceHands, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
