@@ -8,9 +8,9 @@ from datasets import DatasetInfo
 from pipelines.run_folder import RunFolder
 
 DATA_FILES = {
-    "parquet": "data/{split}-*.parquet",
-    "webdataset": "data/{split}-*.tar",
-    "imagefolder": "data/{split}-*/*",
+    "parquet": "data/{}-*.parquet",
+    "webdataset": "data/{}-*.tar",
+    "imagefolder": "data/{}-*/*",
 }
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 

@@ -39,7 +39,10 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
         },
         "third-party files: what is here, missing, licensed how",
     ),
-    "bench": ({"render": "pipelines.bench.render:render"}, "speed and memory, side by side"),
+    "bench": (
+        {"render": "pipelines.bench.render:render", "memory": "pipelines.bench.memory:memory"},
+        "speed and memory, side by side",
+    ),
 }
 
 
@@ -129,8 +132,11 @@ def call(function: Function, name: str, arguments: list[str]) -> int:
     import jsonargparse
 
     parser = build_parser(function, name)
+    by_flags = all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in inspect.signature(function).parameters.values())
+    if by_flags and arguments and not arguments[0].startswith("-"):
+        arguments = ["--config", *arguments]  # `handloom train CONFIG.yaml`
     try:
-        settings = parser.instantiate_classes(parser.parse_args(arguments))
+        settings = parser.instantiate(parser.parse_args(arguments))
     except (argparse.ArgumentError, jsonargparse.ArgumentError, TypeError) as error:
         raise UsageError(f"{name}: {_plain(_sentence(error))} (`{name} --help` shows what is allowed).") from error
     keywords = {key: settings[key] for key in inspect.signature(function).parameters}
@@ -185,7 +191,7 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> None:
     """The entry point of `handloom` and of `python -m pipelines.cli` (under `accelerate launch`, say)."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for noisy in ("httpx", "absl", "matplotlib", "PIL", "jax"):
+    for noisy in ("httpx", "absl", "matplotlib", "PIL", "jax", "accelerate"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     sys.exit(run(sys.argv[1:]))
 

@@ -11,13 +11,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
+from pipelines.choices import Control
 from recon.files import FileError
 
 log = logging.getLogger(__name__)
 
-Control = Literal["mesh", "pose", "mesh+pose"]
 MAX_FILE_BYTES = 256 << 20
 MAX_CHARACTERS = 100_000
 FIELDS = ("prompt", "seed", "control", "num")

@@ -17,6 +17,7 @@ from recon.files import open_image
 from synth.render.sheet import contact_sheet
 
 THUMBNAIL = 192  # pixels
+LEAST = 256  # pixels of a picture on the sheet
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 78rem; padding: 0 1rem; color: #18181c }
 .samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1.2rem }
@@ -60,9 +61,10 @@ def sheet_png(samples: Sequence[ShownSample], title: str) -> bytes:
         title: the line on top.
     """
     pairs = [np.concatenate([sample.control, sample.image], axis=1) for sample in samples]
-    tile = max(256, 2 * max(sample.image.shape[1] for sample in samples))
+    enlarge = max(1, LEAST // max(pair.shape[0] for pair in pairs))
+    pairs = [pair.repeat(enlarge, axis=0).repeat(enlarge, axis=1) for pair in pairs]
     captions = [sample.prompt for sample in samples]
-    return png_bytes(contact_sheet(pairs, captions, columns=4 if len(pairs) > 4 else 2, title=title, tile=tile))
+    return png_bytes(contact_sheet(pairs, captions, columns=4 if len(pairs) > 4 else 2, title=title))
 
 
 def report_html(

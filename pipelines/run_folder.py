@@ -22,9 +22,9 @@ from typing import Any
 import yaml
 from datasets import Features
 
+from pipelines.choices import Format
 from pipelines.shards import (
     SUFFIXES,
-    Format,
     Row,
     encode_shard,
     fault_of_shard,
@@ -129,7 +129,7 @@ class RunFolder:
             if getattr(plan, name) < 1:
                 raise RunError(f"{name.replace('_', ' ')} is {getattr(plan, name)}; at least 1 is needed.")
         self.path, self.plan, self.shards = Path(path), plan, plan.shards()
-        self._refuse_foreign()
+        self.refuse_foreign(self.path)
         try:
             (self.path / "data").mkdir(parents=True, exist_ok=True)
             self._lock_file = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -146,15 +146,21 @@ class RunFolder:
                 text = yaml.safe_dump(json.loads(json.dumps(record)), sort_keys=False, allow_unicode=True, width=120)
                 write_atomic(self.path / "run.yaml", text.encode())
 
-    def _refuse_foreign(self) -> None:
-        if self.path.exists() and not self.path.is_dir():
-            raise RunError(f"{self.path} is a file; give the name of a new folder.")
-        if self.path.is_dir() and not (self.path / "run.yaml").exists():
-            others = [p.name for p in self.path.iterdir() if not p.name.startswith(".") and p.name != "data"]
-            others += [f"data/{p.name}" for p in (self.path / "data").glob("[!.]*")]
+    @staticmethod
+    def refuse_foreign(path: Path) -> None:
+        """Make sure, before anything long is begun, that a path is new, an empty folder or a run.
+
+        Raises:
+            RunError: it is something else.
+        """
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path} is a file; give the name of a new folder.")
+        if path.is_dir() and not (path / "run.yaml").exists():
+            others = [p.name for p in path.iterdir() if not p.name.startswith(".") and p.name != "data"]
+            others += [f"data/{p.name}" for p in (path / "data").glob("[!.]*")]
             if others:
                 raise RunError(
-                    f"{self.path} holds files that are no run of handloom ({sorted(others)[0]}, ...); "
+                    f"{path} holds files that are no run of handloom ({sorted(others)[0]}, ...); "
                     "give the name of a new folder."
                 )
 

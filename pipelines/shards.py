@@ -11,7 +11,7 @@ import shutil
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 from datasets import Features, Image
 from PIL import Image as PillowImage
 
+from pipelines.choices import Format
 from recon.files import staged, write_atomic
 
-Format = Literal["parquet", "webdataset", "imagefolder"]
 Row = Mapping[str, Any]
 SUFFIXES: dict[str, str] = {"parquet": ".parquet", "webdataset": ".tar", "imagefolder": ""}
 ROWS_PER_GROUP = 100
