@@ -212,8 +212,8 @@ def sample_background(rng: np.random.Generator, look_range: int = 0, photos: boo
 def sample_forearm(rng: np.random.Generator) -> Forearm:
     """Draw a bare forearm or a sleeve."""
     name = str(rng.choice(list(COLORS)))
-    bare = rng.random() < 0.5
-    start = -1.0 if bare else float(rng.uniform(0.012, 0.06))
+    bare = rng.random() < 0.55
+    start = -1.0 if bare else float(rng.uniform(0.02, 0.07))
     words = (
         ("with a bare forearm", "with a bare wrist") if bare else (f"with a {name} sleeve", f"wearing a {name} sleeve")
     )
@@ -222,10 +222,10 @@ def sample_forearm(rng: np.random.Generator) -> Forearm:
 
 
 def sample_occluder(rng: np.random.Generator) -> Occluder | None:
-    """Draw a bar across a part of the hand in one scene of fourteen."""
-    if rng.random() > 0.07:
+    """Draw a bar across a part of the hand in one scene of twenty."""
+    if rng.random() > 0.05:
         return None
-    angle, offset = rng.uniform(0, np.pi), rng.uniform(0.05, 0.16) * rng.choice([-1, 1])
+    angle, offset = rng.uniform(0, np.pi), rng.uniform(0.08, 0.17) * rng.choice([-1, 1])
     along = np.array([np.cos(angle), np.sin(angle), 0.0])
     across = np.array([-along[1], along[0], 0.0])
     middle = across * offset + np.array([0, 0, 0.8])
