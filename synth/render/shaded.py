@@ -125,21 +125,27 @@ def _pose_along(direction: tuple[float, float, float]) -> Float[np.ndarray, "4 4
     return pose
 
 
-def draw(scene: Any, size: tuple[int, int], *, flat: bool = False) -> UInt8[np.ndarray, "h w 4"]:
-    """The colours of a scene, with antialiased edges: RGB times coverage, and coverage.
+def draw(scene: Any, size: tuple[int, int]) -> UInt8[np.ndarray, "h w 4"]:
+    """The lit colours of a scene, with antialiased edges: RGB times coverage, and coverage.
 
     Args:
         scene: from `build_scene`.
         size: (height, width) in pixels.
-        flat: vertex colours as they are, without light.
 
     Raises:
         NoRendererError: without EGL.
     """
+    return draw_with_depth(scene, size)[0]
+
+
+def draw_with_depth(
+    scene: Any, size: tuple[int, int], *, flat: bool = False
+) -> tuple[UInt8[np.ndarray, "h w 4"], Float32[np.ndarray, "h w"]]:
+    """Colours as `draw` gives them (or, flat, the vertex colours without light), and a depth per pixel in metres."""
     flags = _pyrender().RenderFlags
     with _LOCK:
         chosen = flags.RGBA | flags.SKIP_CULL_FACES | (flags.FLAT if flat else flags.NONE)
-        return _renderer(*size, os.getpid()).render(scene, flags=chosen)[0]
+        return _renderer(*size, os.getpid()).render(scene, flags=chosen)
 
 
 def draw_depth(scene: Any, size: tuple[int, int]) -> Float32[np.ndarray, "h w"]:
