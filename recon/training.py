@@ -39,6 +39,8 @@ Batch = dict[str, Any]
 class TrainingInterrupted(RuntimeError):
     """The run stopped before its last step (SIGTERM, Ctrl-C or the time limit); its last checkpoint is whole."""
 
+    exit_code = 1
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -195,8 +197,7 @@ def train(task: TrainingTask, config: TrainingConfig) -> Path:
 
     Raises:
         TrainingInterrupted: stopped early with a whole checkpoint; the same call goes on.
-        TrainingError: the run in the folder is another one, or damaged.
-        FloatingPointError: the loss is not finite.
+        TrainingError: the run in the folder is another one, or damaged, or the loss is not finite.
     """
     clock = time.monotonic()
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
@@ -332,7 +333,7 @@ class _Report:
             return
         means = {name: float(total) / self.count for name, total in self.sums.items()}
         if not math.isfinite(means["loss"]):
-            raise FloatingPointError(f"The loss is {means['loss']} at step {step}; lower the learning rate.")
+            raise TrainingError(f"The loss is {means['loss']} at step {step}; lower the learning rate.")
         self.sums, self.count = {}, 0
         if self.accelerator.is_main_process:
             self.bar.set_postfix(loss=f"{means['loss']:.4f}", refresh=False)
