@@ -134,8 +134,10 @@ def weave_captions(
     Args:
         hand: the measured hand.
         pose_words: noun phrases of the pose; empty for a pose without a name.
-        skin: adjectives ("dark brown"); likewise `light` ("in soft light"), `background` ("in front of a brick
-            wall") and `sleeve` ("with a red sleeve", "with a bare forearm") as complete phrases.
+        skin: adjectives ("dark brown").
+        light: phrases ("in soft light").
+        background: phrases ("in front of a red brick wall").
+        sleeve: phrases ("with a red sleeve", "with a bare forearm").
         rng: chooses among synonyms.
     """
 
@@ -150,6 +152,7 @@ def weave_captions(
     palm, direction = pick(PALM_WORDS[hand.palm]), pick(DIRECTION_WORDS[hand.direction])
     side = hand.side
     tone, glow, place, cloth = pick(skin), pick(light), pick(background), pick(sleeve)
+    making = f", making {other}" if pose_words else ""
     of_side = f"{other} made with the {side} hand" if pose_words else f"{other}"
     return (
         _bare(first),
@@ -163,9 +166,7 @@ def weave_captions(
         if pose_words
         else f"a photo of {other}, {place}",
         f"a {side} hand {cloth}, {palm}, {states}, {glow}",
-        f"a photograph of a {side} hand with {tone} skin {cloth}, making {other}, {palm}, {direction}, {states}, {glow}, {place}"
-        if pose_words
-        else f"a photograph of a {side} hand with {tone} skin {cloth}, {palm}, {direction}, {states}, {glow}, {place}",
+        f"a photograph of a {side} hand with {tone} skin {cloth}{making}, {palm}, {direction}, {states}, {glow}, {place}",
     )
 
 

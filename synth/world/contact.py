@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from recon.hand.model import HandModel, HandParams
 from synth.world.anatomy import default_anatomy
 
-ALLOWED_DEPTH = 0.004
+ALLOWED_DEPTH = 0.0045
 """Metres by which two capsules may overlap."""
 _FIRST_JOINT = (13, 1, 4, 10, 7)
 """MANO joint at the base of thumb, index, middle, ring, little."""

@@ -1,4 +1,4 @@
-"""The rendered world as a data set: columns, a sample as a row, and the reader that training uses (DESIGN section 8)."""
+"""The rendered world as a data set: columns, a sample as a row, the reader for training (DESIGN section 8)."""
 
 import io
 from collections.abc import Sequence
