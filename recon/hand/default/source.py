@@ -21,7 +21,7 @@ _THUMB_DIRECTION = np.array([-0.70, -0.33, 0.64])
 # Anny's knuckles lie near the webs of the fingers; a real proximal phalanx reaches deeper into the palm.
 _KNUCKLE_BACK = {"thumb": 0.28, "index": 0.38, "middle": 0.30, "ring": 0.32, "little": 0.30}
 _JOINT_DEPTH = 0.033  # of the palm's length, from Anny's joints near the back of the finger toward its middle
-_HAND_SCALE = 0.92  # Anny's hands are long for their bodies; this brings the mean hand to 187 mm
+_HAND_SCALE = 0.90  # Anny's hands are long for their bodies; this brings the mean hand to 185 mm
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import roma
 import torch
 from jaxtyping import Float
 
-from recon.hand.default.skinning import scale_bones
+from recon.hand.default.skinning import scale_bones, vertex_normals
 from recon.hand.default.source import SourceHands
 from recon.hand.skeleton import MANO_FINGERS
 
@@ -57,22 +57,39 @@ def pose_components(poses: Float[np.ndarray, "n 45"]) -> Float[np.ndarray, "45 4
 def vary_proportions(source: SourceHands, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Give every sample but the first its own proportions: long or short fingers, broad or narrow palm and so on.
 
+    Sizes are drawn together by a fifth, so that a first shape coefficient of +-2 stays within real hands (about 150 to
+    220 mm from wrist to fingertip).
+
     Returns:
         vertices [S, V, 3] and joints [S, 16, 3], metres.
     """
     vertices, joints = source.vertices.copy(), source.joints.copy()
+    bony = bony_pattern(source.weights)
+    reach = -source.vertices[:, :, 0].min(axis=1)
     for index in range(1, len(vertices)):
-        scales = _draw_scales(rng)
+        scales, boniness = _draw_traits(rng)
+        scales *= (reach.mean() / reach[index]) ** 0.22
         vertices[index], joints[index] = scale_bones(
             source.vertices[index], source.joints[index], source.frames, source.weights, scales
         )
+        vertices[index] += boniness * bony[:, None] * vertex_normals(vertices[index], source.faces)
     return vertices, joints
 
 
-def _draw_scales(rng: np.random.Generator) -> Float[np.ndarray, "16 3"]:
-    """Scales of the 16 bones across, along and from palm to back: eight independent traits of a hand."""
-    length, thumb, ratio, little = rng.normal(0, (0.055, 0.06, 0.03, 0.045))
-    thickness, taper, width, depth = rng.normal(0, (0.08, 0.06, 0.055, 0.08))
+def bony_pattern(weights: Float[np.ndarray, "v 16"]) -> Float[np.ndarray, "v"]:
+    """Where thin skin shows the skeleton: 1 at the middle and end joints of the fingers, negative between them."""
+    pattern = np.zeros(len(weights))
+    for base in range(1, 16, 3):
+        for joint in (base, base + 1):
+            pattern += 4 * weights[:, joint] * weights[:, joint + 1]
+    fingers = 1 - weights[:, 0]
+    return pattern - 0.4 * fingers
+
+
+def _draw_traits(rng: np.random.Generator) -> tuple[Float[np.ndarray, "16 3"], float]:
+    """Scales of the 16 bones across, along and from palm to back, and how far the joints stand out, metres."""
+    length, thumb, ratio, little = rng.normal(0, (0.055, 0.06, 0.038, 0.06))
+    thickness, taper, width, depth = rng.normal(0, (0.08, 0.075, 0.055, 0.10))
     log = np.zeros((16, 3))
     log[0] = width, -0.3 * length, depth
     finger_length = {"index": ratio, "middle": 0.0, "ring": -ratio, "little": little, "thumb": thumb}
@@ -80,4 +97,4 @@ def _draw_scales(rng: np.random.Generator) -> Float[np.ndarray, "16 3"]:
         rows = slice(1 + 3 * number, 4 + 3 * number)
         log[rows, 1] = length + finger_length[finger]
         log[rows, 0] = log[rows, 2] = thickness + taper * np.array([0.6, 0.0, -1.0])
-    return np.exp(log)
+    return np.exp(log), float(rng.normal(0, 0.0011))
