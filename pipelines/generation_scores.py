@@ -76,7 +76,7 @@ class GenerationScores:
         """For `scores.json`: JSON types only, null where nothing could be counted."""
         about = {"extractor": self.extractor, "n": self.n, "n_reference": self.n_reference}
         distances = {
-            "kid_h": {**asdict(self.kid_h), **about} if self.kid_h else None,
+            "kid_h": {**_interval(self.kid_h), "extractor": self.extractor} if self.kid_h else None,
             "fid_h": {"value": self.fid_h, **about} if self.fid_h is not None else None,
         }
         first = self.leads_with
@@ -98,10 +98,13 @@ class GenerationScores:
         rows = [("pictures", *(f"{s.n:,}" for s in (self.images, self.reference)))]
         about = f"({self.extractor}, n = {self.n:,} against {self.n_reference:,})"
         lines = [f"# Scores of {self.images.name}", ""]
-        distances = {"fid_h": f"- FID-H {about}: {_text(self.fid_h, 3)}", "kid_h": f"- KID-H {about}: none"}
+        distances = {
+            "fid_h": f"- FID-H {about}: {'none' if self.fid_h is None else f'{self.fid_h:.4g}'}",
+            "kid_h": f"- KID-H {about}: none",
+        }
         if self.kid_h:
-            interval = f"{self.kid_h.level:.0%} interval {self.kid_h.low:.5f} to {self.kid_h.high:.5f}"
-            distances["kid_h"] = f"- KID-H {about}: {self.kid_h.value:.5f}, {interval}"
+            interval = f"{self.kid_h.level:.0%} interval {self.kid_h.low:.4g} to {self.kid_h.high:.4g}"
+            distances["kid_h"] = f"- KID-H {about}: {self.kid_h.value:.4g}, {interval}"
         first = self.leads_with
         lines += [distances.pop(first), *distances.values(), *(f"- {note}" for note in self.notes), ""]
         rows += [(label, *(value(s) for s in (self.images, self.reference))) for label, value in _ROWS]
@@ -111,6 +114,12 @@ class GenerationScores:
         if detector:
             lines += ["", "Detector: " + ", ".join(f"{key} {value}" for key, value in detector.items()) + "."]
         return "\n".join(lines) + "\n"
+
+
+def _interval(distance: KernelDistance) -> dict[str, float | int]:
+    """A kernel distance for JSON; of large sets it counts the features that were kept."""
+    counts = {"n": distance.n_a, "n_reference": distance.n_b}
+    return {"value": distance.value, "low": distance.low, "high": distance.high, "level": distance.level, **counts}
 
 
 def _text(value: float | None, digits: int) -> str:
