@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from recon.files import FileError, open_npz
 from recon.hand.fields import FIELDS, check_fields, fingerprint
+from recon.hand.mano_file import is_right_hand
 from recon.hand.skeleton import FINGERTIP_VERTICES, MANO_TO_OPENPOSE
 
 _FLIP_X = torch.tensor([-1.0, 1.0, 1.0])
@@ -120,8 +121,15 @@ class HandModel(nn.Module):
         self.extras = {key: value for key, value in arrays.items() if key not in FIELDS}
         with contextlib.redirect_stdout(io.StringIO()):  # smplx prints that there are ten shape coefficients
             self.layer = smplx.MANOLayer(
-                model_path="", data_struct=Struct(**fields), is_rhand=True, use_pca=False, flat_hand_mean=True
+                model_path="",
+                data_struct=Struct(**fields),
+                use_pca=False,
+                flat_hand_mean=True,
+                create_body_pose=False,
             )
+        for module in self.layer.modules():  # a checkpoint holds the fingerprint, never the (licensed) hand itself
+            for key, buffer in list(module.named_buffers(recurse=False)):
+                module.register_buffer(key, buffer, persistent=False)
         faces = fields["f"]
         self.register_buffer("faces", torch.from_numpy(faces), persistent=False)
         self.register_buffer("wrist_loop", torch.from_numpy(boundary_loop(faces)), persistent=False)
@@ -144,11 +152,10 @@ class HandModel(nn.Module):
         Raises:
             FileError: the file is missing, damaged, not such an npz, or holds the left hand.
         """
-        model = cls(open_npz(path, tuple(FIELDS)), name=f"the MANO hand of {Path(path).name}")
-        flat = model.layer.v_template
-        wrist = model.layer.J_regressor[0] @ flat
-        if flat[FINGERTIP_VERTICES["middle"], 0] > wrist[0]:
-            raise FileError(f"{path} holds a left hand; the model wants MANO_RIGHT and mirrors it for left hands.")
+        fields = open_npz(path, tuple(FIELDS))
+        model = cls(fields, name=f"the MANO hand of {Path(path).name}")
+        if not is_right_hand(fields):
+            raise FileError(f"{path} holds a left hand; the model wants the right one and mirrors it for left hands.")
         return model
 
     def forward(self, params: HandParams) -> HandMesh:
