@@ -135,10 +135,12 @@ def _shade_normals(faces, normals, face_ids, planes, turned, samples, ambient):
     """Colours [h,w,3] uint8 averaged over samples x samples fragments a pixel."""
     height, width = face_ids.shape[0] // samples, face_ids.shape[1] // samples
     picture = np.zeros((height, width, 3), np.uint8)
-    scale = 255.0 / (samples * samples)
+    half, none = np.float32(0.5), np.float32(0)
+    low, high = np.float32(ambient), np.float32(1 - ambient)
+    scale = np.float32(255.0 / (samples * samples))
     for row in range(height):
         for column in range(width):
-            red, green, blue = 0.0, 0.0, 0.0
+            red, green, blue = np.float32(0), np.float32(0), np.float32(0)
             for sample_row in range(row * samples, (row + 1) * samples):
                 for sample_column in range(column * samples, (column + 1) * samples):
                     index = face_ids[sample_row, sample_column]
@@ -152,13 +154,13 @@ def _shade_normals(faces, normals, face_ids, planes, turned, samples, ambient):
                     squared = nx * nx + ny * ny + nz * nz
                     if squared == 0:
                         continue
-                    length = (-1 if turned[index] else 1) / np.sqrt(squared)
-                    facing = max(-nz * length, 0.0)
-                    light = ambient + (1 - ambient) * facing
-                    red += light * (0.5 + 0.5 * nx * length)
-                    green += light * (0.5 - 0.5 * ny * length)
-                    blue += light * (0.5 + 0.5 * facing)
-            picture[row, column, 0] = np.uint8(red * scale + 0.5)
-            picture[row, column, 1] = np.uint8(green * scale + 0.5)
-            picture[row, column, 2] = np.uint8(blue * scale + 0.5)
+                    length = (np.float32(-1) if turned[index] else np.float32(1)) / np.sqrt(squared)
+                    facing = max(-nz * length, none)
+                    light = low + high * facing
+                    red += light * (half + half * nx * length)
+                    green += light * (half - half * ny * length)
+                    blue += light * (half + half * facing)
+            picture[row, column, 0] = np.uint8(red * scale + half)
+            picture[row, column, 1] = np.uint8(green * scale + half)
+            picture[row, column, 2] = np.uint8(blue * scale + half)
     return picture

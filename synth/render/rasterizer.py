@@ -146,13 +146,14 @@ def vertex_normals(vertices, faces):
 @compiled
 def pixel_weights(planes, index, column, row):
     """Perspective-correct weights at a pixel centre, kept inside the face (its outline was rounded to 1/256 pixel)."""
-    w0 = max(planes[index, 0, 0] * column + planes[index, 0, 1] * row + planes[index, 0, 2], 0.0)
-    w1 = max(planes[index, 1, 0] * column + planes[index, 1, 1] * row + planes[index, 1, 2], 0.0)
-    w2 = max(planes[index, 2, 0] * column + planes[index, 2, 1] * row + planes[index, 2, 2], 0.0)
+    x, y, none = np.float32(column), np.float32(row), np.float32(0)
+    w0 = max(planes[index, 0, 0] * x + planes[index, 0, 1] * y + planes[index, 0, 2], none)
+    w1 = max(planes[index, 1, 0] * x + planes[index, 1, 1] * y + planes[index, 1, 2], none)
+    w2 = max(planes[index, 2, 0] * x + planes[index, 2, 1] * y + planes[index, 2, 2], none)
     total = w0 + w1 + w2
-    if total <= 0:
-        return 1 / 3, 1 / 3, 1 / 3
-    scale = 1 / total
+    if total <= none:
+        return np.float32(1 / 3), np.float32(1 / 3), np.float32(1 / 3)
+    scale = np.float32(1) / total
     return w0 * scale, w1 * scale, w2 * scale
 
 
@@ -202,7 +203,7 @@ def _resolve_maps(vertices, faces, parts, normals, face_ids, planes, turned):
             if squared == 0:
                 continue
             # The inside of an open wrist is a surface too, and a mirrored hand has its faces the other way round.
-            length = (-1 if turned[index] else 1) / np.sqrt(squared)
+            length = (np.float32(-1) if turned[index] else np.float32(1)) / np.sqrt(squared)
             shading[row, column, 0] = nx * length
             shading[row, column, 1] = ny * length
             shading[row, column, 2] = nz * length
