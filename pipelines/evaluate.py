@@ -15,6 +15,7 @@ from eval.generation import fid, kid, kid_subsets
 from eval.reconstruction import hamer_pa_mpjpe_mm, hypothesis_scores, pa_errors_mm, pck, reconstruction_scores
 from eval.text_to_mesh import text_to_mesh_scores
 from recon.files import FileError, open_npz, write_json_atomic
+from recon.hand.model import HandModel
 
 logger = logging.getLogger(__name__)
 
@@ -137,17 +138,47 @@ def generation(*, features: Path, out: Path) -> None:
     logger.info("%d and %d vectors: FID %.4f", len(a), len(b), figures["fid_cleanfid"])
 
 
-def text_to_mesh(*, arrays: Path, out: Path) -> None:
-    """Scores of meshes sampled from texts against the meant ones, from arrays.
+def text_to_mesh(
+    *,
+    out: Path,
+    arrays: Path | None = None,
+    pipeline: str | None = None,
+    num_samples: int = 20,
+    seed: int = 0,
+) -> None:
+    """Scores of meshes sampled from texts: of the text-to-mesh model, or from arrays.
 
-    Writes Chamfer distance (square metres), Hausdorff distance (metres), PA-MPVPE (mm): mean and deviation over the
-    samples of a text, averaged over texts; and the diversity of the samples of one text (mm).
+    With --arrays: Chamfer distance (square metres), Hausdorff distance (metres), PA-MPVPE (mm), each as mean and
+    deviation over the samples of a text, averaged over texts; and the diversity of the samples of one text (mm).
+    Without: the model is asked for every letter and gesture of the pose library, and how often the nearest class is
+    the asked one stands beside those figures.
 
     Args:
-        arrays: npz file with vertices [t,n,v,3] (n samples for each of t texts, metres) and target_vertices [t,v,3].
         out: JSON file to write.
+        arrays: npz file with vertices [t,n,v,3] (n samples for each of t texts, metres) and target_vertices [t,v,3].
+        pipeline: folder or hub id of the text-to-mesh model; by default the one that ships.
+        num_samples: meshes for each class, its wordings in turn.
+        seed: of the first mesh; the others follow.
     """
-    data = read_arrays(arrays, TEXT_TO_MESH_ARRAYS)
-    scores = text_to_mesh_scores(data["vertices"], data["target_vertices"])
-    write_json_atomic(out, asdict(scores))
-    logger.info("%d texts of %d: PA-MPVPE %.3f mm", scores.texts, scores.samples, scores.pa_mpvpe_mm_mean)
+    if arrays is not None:
+        data = read_arrays(arrays, TEXT_TO_MESH_ARRAYS)
+        scores = text_to_mesh_scores(data["vertices"], data["target_vertices"])
+        write_json_atomic(out, asdict(scores))
+        logger.info("%d texts of %d: PA-MPVPE %.3f mm", scores.texts, scores.samples, scores.pa_mpvpe_mm_mean)
+        return
+    if num_samples < 1:
+        raise FileError(f"--num-samples is {num_samples}; allowed are whole numbers from 1.")
+    # Only this way needs the models.
+    from pipelines.pose_classes import asked_classes, pose_class_scores, prompts_of
+    from pipelines.text_to_mesh import TextToHandMeshPipeline
+
+    pipe = TextToHandMeshPipeline.from_pretrained(pipeline)
+    names = asked_classes()
+    prompts = [prompt for name in names for prompt in prompts_of(name, num_samples)]
+    hands = pipe(prompts, seeds=list(range(seed, seed + len(prompts))))
+    found = pose_class_scores(
+        HandModel.default(), hands.params, hands.is_right, [name for name in names for _ in range(num_samples)]
+    )
+    write_json_atomic(out, asdict(found))
+    least = found.rate_of_class[found.least]
+    logger.info("%.1f %% show the asked pose, at least %.0f %% (%s)", 100 * found.rate, 100 * least, found.least)
