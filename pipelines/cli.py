@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import typing
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -191,6 +192,10 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> None:
     """The entry point of `handloom` and of `python -m pipelines.cli` (under `accelerate launch`, say)."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    if not os.environ.get("HANDLOOM_DEBUG"):  # notices of libraries for their callers mean nothing to a user
+        warnings.simplefilter("ignore")
+        for library in ("DIFFUSERS", "TRANSFORMERS"):
+            os.environ.setdefault(f"{library}_VERBOSITY", "error")
     for noisy in ("httpx", "absl", "matplotlib", "PIL", "jax", "accelerate"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     sys.exit(run(sys.argv[1:]))

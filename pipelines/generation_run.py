@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
+import transformers
 import yaml
 from tqdm import tqdm
 
@@ -59,11 +61,15 @@ def run_generation(settings: GenerationSettings, samples: SamplePlan) -> RunFold
     RunFolder.refuse_foreign(settings.out)
     rank = int(os.environ.get("RANK", 0))
     if rank:
-        logging.getLogger().setLevel(logging.WARNING)
+        logging.getLogger().setLevel(logging.ERROR)
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
     threads = _threads(settings.out)
     torch.set_num_threads(threads)
     pipe = TextToHandImagePipeline.from_pretrained(settings.pipeline, **_given(controlnet=settings.controlnet))
     pipe.to(_device()).set_progress_bar_config(disable=True)
+    for warning in pipe.unread([prompt.text for prompt in samples.prompts]):
+        log.warning("%s", warning)
     weave_settings = WeaveSettings(
         settings.batch_size, settings.min_confidence, settings.max_attempts, pipe.fingerprint(), settings.painting
     )

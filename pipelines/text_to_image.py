@@ -20,10 +20,11 @@ from pipelines.choices import Control
 from pipelines.controls import DrawnHands, draw_hands
 from pipelines.mesh_to_image import HandControlNetPipeline
 from pipelines.output import TextToHandImageOutput, TextToHandMeshOutput
+from pipelines.prompt_check import known_tokens, prompt_warnings
 from pipelines.text_to_mesh import TextToHandMeshPipeline
 from recon.files import FileError
 
-PARTS = ("text_to_mesh", "mesh_to_image")  # the folders of a saved pipeline
+MESH_FOLDER, IMAGE_FOLDER = "text_to_mesh", "mesh_to_image"  # of a saved pipeline
 
 
 class TextToHandImagePipeline:
@@ -42,29 +43,28 @@ class TextToHandImagePipeline:
         """The shipped models, or those of a folder or hub id.
 
         Args:
-            path: a folder that `save_pretrained` wrote (`text_to_mesh/` and `mesh_to_image/`), or a Diffusers folder
-                or hub id of the base model alone, which then paints what the shipped text-to-mesh model samples.
+            path: a folder that `save_pretrained` wrote, or a folder or hub id of a base model for
+                `HandControlNetPipeline`; where it has no `text_to_mesh/`, the shipped model samples the hands.
             kwargs: for `HandControlNetPipeline.from_pretrained`, such as `controlnet` and `torch_dtype`.
 
         Raises:
-            FileError: a local folder that holds neither.
+            FileError: no such pipeline.
         """
         if path is None:
             return cls(TextToHandMeshPipeline.from_pretrained(), HandControlNetPipeline.from_pretrained(**kwargs))
         folder = Path(path)
-        if all((folder / part).is_dir() for part in PARTS):
-            mesh, image = (folder / part for part in PARTS)
-            return cls(
-                TextToHandMeshPipeline.from_pretrained(mesh), HandControlNetPipeline.from_pretrained(image, **kwargs)
-            )
-        if folder.exists() and not (folder / "model_index.json").is_file():
-            raise FileError(f"{path} is no pipeline: it has neither {' and '.join(PARTS)} nor a model_index.json.")
-        return cls(TextToHandMeshPipeline.from_pretrained(), HandControlNetPipeline.from_pretrained(path, **kwargs))
+        mesh, image = folder / MESH_FOLDER, folder / IMAGE_FOLDER
+        if folder.exists() and not any((folder / name).exists() for name in (IMAGE_FOLDER, "base", "model_index.json")):
+            raise FileError(f"{path} is no pipeline: it holds neither {IMAGE_FOLDER}, nor base, nor model_index.json.")
+        return cls(
+            TextToHandMeshPipeline.from_pretrained(mesh if mesh.is_dir() else None),
+            HandControlNetPipeline.from_pretrained(image if image.is_dir() else path, **kwargs),
+        )
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write both pipelines into one folder, for `from_pretrained` and `handloom generate --pipeline`."""
-        self.text_to_mesh.save_pretrained(Path(folder) / PARTS[0])
-        self.mesh_to_image.save_pretrained(Path(folder) / PARTS[1])
+        self.text_to_mesh.save_pretrained(Path(folder) / MESH_FOLDER)
+        self.mesh_to_image.save_pretrained(Path(folder) / IMAGE_FOLDER)
 
     def to(self, device: str | torch.device) -> Self:
         """Move both pipelines."""
@@ -149,6 +149,11 @@ class TextToHandImagePipeline:
         if len(seeds) != len(prompts):
             raise ValueError(f"There are {len(seeds)} seeds for {len(prompts)} pictures; give one per picture.")
         return prompts, list(seeds)
+
+    def unread(self, prompts: Sequence[str]) -> list[str]:
+        """Sentences about what the text model cannot take in: unknown words, texts that are too long."""
+        embeddings = self.mesh_to_image.text_encoder.get_input_embeddings().weight
+        return prompt_warnings(prompts, self.mesh_to_image.tokenizer, known_tokens(embeddings))
 
     def fingerprints(self) -> dict[str, str]:
         """A hash of the weights of each model, and that of the hand."""
