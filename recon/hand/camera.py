@@ -4,7 +4,6 @@ Pixels are continuous: the first pixel's centre is (0.5, 0.5) and an image of si
 """
 
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -50,7 +49,7 @@ class Crop:
     size: Float[Tensor, "*b"]
 
     @classmethod
-    def around_box(cls, box: Float[Tensor, "*b 4"], scale: float = 1.2) -> Self:
+    def around_box(cls, box: Float[Tensor, "*b 4"], scale: float = 1.2) -> "Crop":
         """The square around a box (x0, y0, x1, y1), `scale` times its longer side."""
         size = (box[..., 2:] - box[..., :2]).amax(dim=-1) * scale
         return cls(center=(box[..., :2] + box[..., 2:]) / 2, size=size)

@@ -11,7 +11,6 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import roma
@@ -50,7 +49,7 @@ class HandParams:
         betas: Float[Tensor, "b 10"],
         global_orient_rotvec: Float[Tensor, "b 3"],
         hand_pose_rotvec: Float[Tensor, "b 45"],
-    ) -> Self:
+    ) -> "HandParams":
         """From rotation vectors in radians, flat mean (all zeros is the flat hand)."""
         rotvec = torch.cat([global_orient_rotvec, hand_pose_rotvec], dim=-1).unflatten(-1, (16, 3))
         rotations = roma.rotvec_to_rotmat(rotvec)
@@ -66,7 +65,7 @@ class HandParams:
         """Rotation vectors of the finger joints, radians."""
         return roma.rotmat_to_rotvec(self.hand_pose).flatten(1)
 
-    def mirrored(self) -> Self:
+    def mirrored(self) -> "HandParams":
         """The parameters of the other hand: rotations mirrored in the plane x = 0, as rotation vectors (x, -y, -z)."""
         flip = _FLIP_X.to(self.global_orient)
         flips = flip[:, None] * flip
@@ -82,7 +81,7 @@ class HandMesh:
     joints: Float[Tensor, "b 21 3"]
     """Wrist, thumb, index, middle, ring, little; base to tip."""
 
-    def mirrored(self) -> Self:
+    def mirrored(self) -> "HandMesh":
         """The same mesh in a mirror at x = 0 (flip the faces' winding when drawing it)."""
         return replace(
             self,
@@ -90,7 +89,7 @@ class HandMesh:
             joints=self.joints * _FLIP_X.to(self.joints),
         )
 
-    def translated(self, cam_t: Float[Tensor, "b 3"]) -> Self:
+    def translated(self, cam_t: Float[Tensor, "b 3"]) -> "HandMesh":
         """The mesh moved so that the wrist joint lies at `cam_t`, metres."""
         return replace(self, vertices=self.vertices + cam_t[:, None], joints=self.joints + cam_t[:, None])
 
@@ -139,14 +138,14 @@ class HandModel(nn.Module):
         self.register_buffer("_order", torch.tensor(MANO_TO_OPENPOSE), persistent=False)
 
     @classmethod
-    def default(cls) -> Self:
+    def default(cls) -> "HandModel":
         """The free hand that ships with the package."""
         resource = importlib.resources.files("recon.hand.default") / "default_hand.npz"
         with importlib.resources.as_file(resource) as path, np.load(path, allow_pickle=False) as archive:
             return cls({key: archive[key] for key in archive.files}, name="the default hand")
 
     @classmethod
-    def from_mano(cls, path: str | Path) -> Self:
+    def from_mano(cls, path: str | Path) -> "HandModel":
         """MANO's right hand, from the npz that ``handloom assets import-mano`` wrote.
 
         Raises:
