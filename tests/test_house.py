@@ -70,6 +70,18 @@ def test_every_config_is_yaml_with_settings(path: Path) -> None:
     assert isinstance(yaml.safe_load(path.read_text()), dict)
 
 
+def test_make_weights_trains_every_recipe_after_what_it_needs() -> None:
+    script = (ROOT / "scripts" / "make_weights.sh").read_text()
+    recipes = {path: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "configs").rglob("*.yaml"))}
+    recipes = {path: recipe for path, recipe in recipes.items() if "training" in recipe}
+    places = {path: script.find(str(path.relative_to(ROOT))) for path in recipes}
+    assert min(places.values()) > 0
+    made = {recipe["training"]["out"]: places[path] for path, recipe in recipes.items()}
+    for path, recipe in recipes.items():
+        needs = [out for out in made if f"{out}/" in str(recipe["task"])]
+        assert all(made[out] < places[path] for out in needs), (path, needs)
+
+
 def test_the_lock_pins_every_package_by_hash() -> None:
     text = (ROOT / "requirements.lock").read_text()
     entries = re.split(r"\n(?=[a-zA-Z0-9])", text)
