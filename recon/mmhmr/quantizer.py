@@ -42,7 +42,7 @@ class Codebook(nn.Module):
     step: Tensor
 
     def __init__(
-        self, size: int, dim: int, decay: float = 0.97, reset_every: int = 10, dead_below: float = 0.1
+        self, size: int, dim: int, decay: float = 0.98, reset_every: int = 10, dead_below: float = 0.1
     ) -> None:
         super().__init__()
         self.size, self.decay, self.reset_every, self.dead_below = size, decay, reset_every, dead_below
