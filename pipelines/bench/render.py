@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RenderFigures:
-    """Frames per second, medians over rounds in which all ways of drawing took turns."""
+    """Frames per second: medians over a round's hands, then over rounds in which all ways of drawing took turns."""
 
     size: int
     """Pixels of the square maps; the control images are half as large."""
@@ -47,6 +47,8 @@ class RenderFigures:
     """Depth alone."""
     ratio: float | None
     """Median over rounds of rasteriser to pyrender, same maps."""
+    cpu_ratio: float | None
+    """The same by processor time of all threads, which other work on the machine hardly changes."""
     mesh_image: float
     """Mesh control images."""
     pose_image: float
@@ -108,16 +110,22 @@ def measure_render(size: int = 256, hands: int = 16, rounds: int = 7) -> RenderF
     except shaded.NoRendererError as error:
         logger.warning("pyrender is left out: %s", error)
     rates: dict[str, list[float]] = {name: [] for name in ways}
+    cpu_seconds: dict[str, list[float]] = {name: [] for name in ways}
     for count in range(rounds + 1):
         for name, way in ways.items():
-            start = time.perf_counter()
+            seconds, cpu_start = [], time.process_time()
             for index in range(hands):
+                start = time.perf_counter()
                 way(index)
+                seconds.append(time.perf_counter() - start)
             if count:
-                rates[name].append(hands / (time.perf_counter() - start))
+                rates[name].append(1 / statistics.median(seconds))
+                cpu_seconds[name].append(time.process_time() - cpu_start)
     medians = {name: statistics.median(values) for name, values in rates.items()}
-    has_oracle = "pyrender" in rates
-    ratios = [ours / theirs for ours, theirs in zip(rates["rasterizer"], rates.get("pyrender", []), strict=has_oracle)]
+    ratio = cpu_ratio = None
+    if "pyrender" in ways:
+        ratio = statistics.median(np.divide(rates["rasterizer"], rates["pyrender"]))
+        cpu_ratio = statistics.median(np.divide(cpu_seconds["pyrender"], cpu_seconds["rasterizer"]))
     masks = [control_maps(mesh, faces, parts, focal_length, None, size).mask for mesh in meshes]
     return RenderFigures(
         size=size,
@@ -126,7 +134,8 @@ def measure_render(size: int = 256, hands: int = 16, rounds: int = 7) -> RenderF
         rasterizer=medians["rasterizer"],
         pyrender=medians.get("pyrender"),
         pyrender_depth=medians.get("pyrender_depth"),
-        ratio=statistics.median(ratios) if ratios else None,
+        ratio=None if ratio is None else float(ratio),
+        cpu_ratio=None if cpu_ratio is None else float(cpu_ratio),
         mesh_image=medians["mesh_image"],
         pose_image=medians["pose_image"],
         machine=f"{platform.machine()}, {os.cpu_count()} cores",
@@ -197,6 +206,7 @@ def render(size: int = 256, hands: int = 16, rounds: int = 7, out: Path | None =
         cell(figures.pyrender),
         cell(figures.ratio, "{:.1f}"),
     )
+    table.add_row("the same by processor time", "", "", cell(figures.cpu_ratio, "{:.1f}"))
     table.add_row("depth alone", "", cell(figures.pyrender_depth), "")
     table.add_row(f"mesh control image, {size // 2} x {size // 2}", cell(figures.mesh_image), "", "")
     table.add_row(f"pose control image, {size // 2} x {size // 2}", cell(figures.pose_image), "", "")

@@ -37,11 +37,11 @@ def bend(angles: Mapping[str, float]) -> Float[np.ndarray, "45"]:
 FINGERS_ONLY = ("index", "middle", "ring", "little")
 POSES: dict[str, Mapping[str, float]] = {
     "flat": {},
-    "knuckles at 90": {f"{finger}_1": 90 for finger in FINGERS_ONLY},
-    "middle joints at 90": {f"{finger}_2": 90 for finger in FINGERS_ONLY},
-    "fist": {finger: angle for finger in FINGERS_ONLY for angle in (80,)},
-    "pointing": {"middle": 80, "ring": 80, "little": 80},
-    "claw": {f"{finger}_{part}": 60 for finger in FINGERS_ONLY for part in (2, 3)},
+    "knuckles at 90": {f"{finger}_1": 90.0 for finger in FINGERS_ONLY},
+    "middle joints at 90": {f"{finger}_2": 90.0 for finger in FINGERS_ONLY},
+    "fist": dict.fromkeys(FINGERS_ONLY, 80.0),
+    "pointing": {"middle": 80.0, "ring": 80.0, "little": 80.0},
+    "claw": {f"{finger}_{part}": 60.0 for finger in FINGERS_ONLY for part in (2, 3)},
 }
 
 
