@@ -69,7 +69,7 @@ def render(
     run = RunFolder(out, plan, provenance)
     with drawing(world, num_workers) as rows, tqdm(total=num_images, unit="image", disable=None) as bar:
         for shard in run.claim():
-            run.write(shard, (_counted(row, bar) for row in rows(shard)))
+            run.write(shard, (_counted(row, bar) for row in rows(range(shard.start, shard.stop))))
     with run.finishing() as todo:
         if todo:
             _finish(run)
@@ -79,10 +79,10 @@ def render(
 
 @contextmanager
 def drawing(world: World, num_workers: int) -> Iterator[Any]:
-    """A function from a shard to its rows in order, drawn by `num_workers` processes of one thread each."""
+    """A function from indices to their rows in order, drawn by `num_workers` processes of one thread each."""
     if num_workers == 1:
         _start(world)
-        yield lambda shard: map(_draw, range(shard.start, shard.stop))
+        yield lambda indices: map(_draw, indices)
         return
     context = multiprocessing.get_context("spawn")
     quiet = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
@@ -97,7 +97,7 @@ def drawing(world: World, num_workers: int) -> Iterator[Any]:
             else:
                 os.environ[name] = value
     with pool:
-        yield lambda shard: pool.imap(_draw, range(shard.start, shard.stop), chunksize=4)
+        yield lambda indices: pool.imap(_draw, indices, chunksize=4)
 
 
 def _start(world: World) -> None:

@@ -56,7 +56,7 @@ class Anatomy:
     """Flexion axis of the thumb's MCP and IP joints."""
 
     @classmethod
-    def of(cls, rest_joints: Float[np.ndarray, "21 3"], thumb_roll: float = 50.0) -> "Anatomy":
+    def of(cls, rest_joints: Float[np.ndarray, "21 3"], thumb_roll: float = 60.0) -> "Anatomy":
         """Read the axes from 21 rest joints; `thumb_roll` is the angle from the palm's plane to the thumb's hinge."""
         up = np.array([0.0, 1.0, 0.0])
         joints = rest_joints - rest_joints[0]

@@ -169,7 +169,7 @@ def sample_light(rng: np.random.Generator) -> Light:
     warmth = float(np.clip(rng.normal(0, 0.5), -1, 1))
     tint = np.array([1 + 0.10 * warmth, 1.0, 1 - 0.16 * warmth])
     hardness = float(rng.uniform(0.25, 1.0))
-    level = float(rng.uniform(0.8, 1.15))
+    level = float(rng.uniform(0.66, 0.95))
     key = tint * level * (0.45 + 0.65 * hardness)
     ambient = level * (0.62 - 0.34 * hardness)
     sky = np.array([1 - 0.06 * warmth, 1.0, 1 + 0.08 * warmth]) * ambient * 1.25

@@ -178,7 +178,7 @@ def _frame_hand(
     matrices = Rotation.from_rotvec(hand_pose_rotvec.reshape(15, 3)).as_matrix()
     joints, _ = pose_bones(matrices, rest_joints)
     points = joints @ turn.T
-    share = float(rng.uniform(0.50, 0.76))
+    share = float(rng.uniform(0.56, 0.80))
     offset = np.clip(rng.normal(0, 0.035, 2), -0.08, 0.08) * size
     cam_t = np.array([0.0, 0.0, 0.7])
     for _ in range(6):

@@ -54,7 +54,7 @@ def shade(
     looks = np.array([skin.roughness, skin.mottle, skin.creases, *skin.texture_offset], np.float32)
     return _shade(
         fragments.face_ids, fragments.barycentric, surface.vertices, surface.normals, surface.faces, surface.materials,
-        surface.parts, surface.rest, surface.palmar, surface.openness, rest_hand().joints, colors, light, looks, shadow, axes,
+        surface.parts, surface.rest, surface.palmar, surface.openness, rest_hand().joints, rest_hand().nails, colors, light, looks, shadow, axes,
         _noise(), PALM_LINES, background, np.float32(scene.focal_length),
     )  # fmt: skip
 
@@ -112,7 +112,7 @@ def _lit(shadow, axes, x, y, z, bias):
 
 @compiled
 def _shade(
-    face_ids, weights, vertices, normals, faces, materials, parts, rest, palmar, openness, joints, colors, light, looks,
+    face_ids, weights, vertices, normals, faces, materials, parts, rest, palmar, openness, joints, nails, colors, light, looks,
     shadow, axes, volume, lines, background, focal,
 ):  # fmt: skip
     big = face_ids.shape[0]
@@ -159,7 +159,7 @@ def _shade(
                 crease, red, nail, edge = 0.0, 0.0, 0.0, 0.0
                 part = parts[face]
                 if part > 0:
-                    crease, red, nail, edge = finger_detail(joints, part, rx, ry, rz, side, fine)
+                    crease, red, nail, edge = finger_detail(joints, nails, part, rx, ry, rz, side, fine)
                 if material == 0 and (part == 0 or part == 13) and side > 0.2:
                     crease = max(crease, 0.8 * palm_lines(lines, rx + 0.0006 * coarse, rz + 0.0008 * fine))
                 shade_of = 1 + mottle * (0.9 * coarse + 0.6 * fine)

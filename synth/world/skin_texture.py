@@ -61,13 +61,16 @@ def palm_lines(segments, x, z):
 
 
 @compiled
-def finger_detail(joints, part, x, y, z, palmar, wobble):
+def finger_detail(joints, nails, part, x, y, z, palmar, wobble):
     """Creases and nail of a finger bone at a place of the hand at rest.
 
     Args:
         joints: [21,3] at rest, OpenPose order.
+        nails: [5,5,3] thumb to little: centre, axes across, along and out of the nail, half sizes.
         part: MANO joint 1..15.
-        x: place at rest, metres, with `y` and `z`.
+        x: place at rest, metres.
+        y: likewise.
+        z: likewise.
         palmar: 1 on the palm's side, -1 on the back.
         wobble: noise in [-1, 1] that makes lines irregular.
 
@@ -109,33 +112,15 @@ def finger_detail(joints, part, x, y, z, palmar, wobble):
         red = envelope * weight
         if bone == 0 and finger > 0:
             red = max(red, 0.9 * np.exp(-(u**2) / (2 * 0.007**2)) * weight)
-    if bone == 2 and palmar < 0.25:
-        wide = 0.0066 if finger == 0 else (0.0046 if finger == 4 else 0.0053)
-        half = 0.0072 if finger == 0 else (0.0048 if finger == 4 else 0.0058)
-        across_x, across_y, across_z = px - dx * u, py - dy * u, pz - dz * u
-        # the nail's breadth runs across the finger, level with the palm
-        bx, bz = -dz, dx
-        norm = np.sqrt(bx * bx + bz * bz)
-        v = (
-            (across_x * bx + across_z * bz) / norm
-            if finger > 0
-            else _thumb_breadth(dx, dy, dz, across_x, across_y, across_z)
-        )
-        a, b = (u - (length - half - 0.0012)) / half, v / wide
-        distance = a * a * a * a + b * b * b * b
-        nail = min(1.0, max(0.0, (1.0 - distance) * 3))
-        edge = np.exp(-((distance - 1.05) ** 2) / (2 * 0.25**2)) * (1 - nail)
-        if a > 0.72 and nail > 0:
-            edge = -nail
+    if bone == 2 and palmar < 0.3:
+        qx, qy, qz = x - nails[finger, 0, 0], y - nails[finger, 0, 1], z - nails[finger, 0, 2]
+        across = (nails[finger, 1, 0] * qx + nails[finger, 1, 1] * qy + nails[finger, 1, 2] * qz) / nails[finger, 4, 0]
+        along = (nails[finger, 2, 0] * qx + nails[finger, 2, 1] * qy + nails[finger, 2, 2] * qz) / nails[finger, 4, 1]
+        above = (nails[finger, 3, 0] * qx + nails[finger, 3, 1] * qy + nails[finger, 3, 2] * qz) / nails[finger, 4, 2]
+        if above > -1:
+            distance = abs(across) ** 3 + abs(along) ** 3
+            nail = min(1.0, max(0.0, (1.0 - distance) * 3))
+            edge = np.exp(-((distance - 1.05) ** 2) / (2 * 0.25**2)) * (1 - nail)
+            if along > 0.72 and nail > 0:
+                edge = -nail
     return min(crease, 1.0), red, nail, edge
-
-
-@compiled
-def _thumb_breadth(dx, dy, dz, ax, ay, az):
-    """Sideways place on the thumb, whose nail looks up and outwards."""
-    nx, ny, nz = 0.35, 0.55, 0.55
-    along = nx * dx + ny * dy + nz * dz
-    nx, ny, nz = nx - along * dx, ny - along * dy, nz - along * dz
-    bx, by, bz = dy * nz - dz * ny, dz * nx - dx * nz, dx * ny - dy * nx
-    norm = np.sqrt(bx * bx + by * by + bz * bz)
-    return (ax * bx + ay * by + az * bz) / norm

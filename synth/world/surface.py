@@ -53,6 +53,8 @@ class RestHand:
     palmar: Float32[np.ndarray, " 778"]
     parts: UInt8[np.ndarray, " 1538"]
     loop: Int32[np.ndarray, " w"]
+    nails: Float32[np.ndarray, "5 5 3"]
+    """Thumb to little: centre, axes across, along and out of the nail, half sizes; metres at rest."""
 
 
 @cache
@@ -62,18 +64,17 @@ def rest_hand() -> RestHand:
     mesh = model(HandParams.from_rotvec(torch.zeros(1, 10), torch.zeros(1, 3), torch.zeros(1, 45)))
     vertices, joints = mesh.vertices[0].numpy(), mesh.joints[0].numpy()
     faces = model.faces.numpy().astype(np.int32)
-    normals = vertex_normals(vertices, faces)
+    extras = model.extras
+    palmar = (extras["palmness"] - 0.5) * 2
+    wrist = model.layer.J_regressor[0].numpy() @ model.layer.v_template.numpy()
+    nails = np.concatenate(
+        [(extras["nail_centres"] - wrist)[:, None], extras["nail_axes"], extras["nail_half_sizes"][:, None]], axis=1
+    )
     part = model.part_of_vertex.numpy()
-    back = np.tile(np.array([0.0, 1.0, 0.0], np.float32), (len(vertices), 1))
-    thumb = joints[4] - joints[2]
-    thumb /= np.linalg.norm(thumb)
-    nail_side = np.array([0.35, 0.55, 0.55]) - thumb * (np.array([0.35, 0.55, 0.55]) @ thumb)
-    back[part >= 14] = nail_side / np.linalg.norm(nail_side)
-    palmar = -(normals * back).sum(1)
     three = np.sort(part[faces], axis=1)
     return RestHand(
         model, vertices, faces, joints, palmar.astype(np.float32), three[:, 1].astype(np.uint8),
-        model.wrist_loop.numpy().astype(np.int32),
+        model.wrist_loop.numpy().astype(np.int32), nails.astype(np.float32),
     )  # fmt: skip
 
 
