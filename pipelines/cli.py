@@ -41,7 +41,11 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
         "third-party files: what is here, missing, licensed how",
     ),
     "bench": (
-        {"render": "pipelines.bench.render:render", "memory": "pipelines.bench.memory:memory"},
+        {
+            "render": "pipelines.bench.render:render",
+            "world": "pipelines.bench.world:world",
+            "memory": "pipelines.bench.memory:memory",
+        },
         "speed and memory, side by side",
     ),
 }

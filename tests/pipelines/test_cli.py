@@ -1,5 +1,6 @@
 """The command line: flags from signatures, YAML under flags, one sentence for a mistake."""
 
+import inspect
 import subprocess
 import sys
 import time
@@ -55,6 +56,40 @@ def test_errors_become_sentences(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert cli.run(["bench", "everything"]) == 2
     message = capsys.readouterr().err
     assert "everything" in message and message.count("\n") == 1 and "Traceback" not in message
+
+
+def collect(*, out: Path, num_images: int = 3) -> None:
+    """Collect.
+
+    Args:
+        out: file.
+        num_images: how many.
+    """
+    out.write_text(str(num_images))
+
+
+def test_a_yaml_file_alone_is_the_config(tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(f"num_images: 7\nout: {tmp_path / 'o'}\n")
+    assert cli.call(collect, "collect", [str(config), "--num-images", "8"]) == 0
+    assert (tmp_path / "o").read_text() == "8"
+
+
+TARGETS = [
+    target
+    for targets, _ in cli.COMMANDS.values()
+    for target in ([targets] if isinstance(targets, str) else targets.values())
+]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_command_is_there_and_documented(target: str) -> None:
+    function = cli.load(target)
+    parser = cli.build_parser(function, "handloom")
+    assert parser.description
+    texts = {action.dest: action.help for action in parser._actions}
+    silent = [name for name in inspect.signature(function).parameters if not texts.get(name)]
+    assert not silent, f"{target} does not say what {silent} is"
 
 
 def test_help_is_fast_and_names_every_command() -> None:
