@@ -95,11 +95,18 @@ class HandMesh:
 
 
 class HandModel(nn.Module):
-    """MANO parameters -> `HandMesh` of a right hand, differentiable, through `smplx.MANOLayer`."""
+    """MANO parameters -> `HandMesh` of a right hand, differentiable, through `smplx.MANOLayer`.
+
+    Beside the layer it holds `faces`; `wrist_loop`, the vertices around the open wrist in order; `part_of_vertex`, the
+    joint (0..15, MANO's order) that moves each vertex most; and `pose_components`, principal directions of poses (rows,
+    rotation vectors around the flat hand). `extras` are further arrays of the file: the default hand's `joint_frames`
+    [16, 3, 3] (columns: bending axis, bone, palm side), `palmness` [778], `nail_mask` [778] and `nail_*` boxes.
+    """
 
     faces: Int[Tensor, "f 3"]
     wrist_loop: Int[Tensor, "w"]
     part_of_vertex: Int[Tensor, "v"]
+    pose_components: Float[Tensor, "45 45"]
     _tips: Int[Tensor, "5"]
     _order: Int[Tensor, "21"]
 
@@ -134,6 +141,8 @@ class HandModel(nn.Module):
         self.register_buffer("wrist_loop", torch.from_numpy(boundary_loop(faces)), persistent=False)
         parts = torch.from_numpy(fields["weights"].argmax(axis=1))
         self.register_buffer("part_of_vertex", parts, persistent=False)
+        components = torch.from_numpy(fields["hands_components"]).float()
+        self.register_buffer("pose_components", components, persistent=False)
         self.register_buffer("_tips", torch.tensor(list(FINGERTIP_VERTICES.values())), persistent=False)
         self.register_buffer("_order", torch.tensor(MANO_TO_OPENPOSE), persistent=False)
 

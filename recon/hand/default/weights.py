@@ -45,15 +45,15 @@ def bone_heat_weights(
     ends: Float[np.ndarray, "k 3"],
     joints: Int[np.ndarray, "k"],
     sharpness: float = 1.0,
-) -> Float[np.ndarray, "v 16"]:
-    """Weights of the 16 joints at every vertex.
+) -> Float[np.ndarray, "v j"]:
+    """Weights of the joints at every vertex.
 
     Args:
         vertices: metres.
         faces: triangles.
         starts: where each bone starts.
         ends: where it ends.
-        joints: the joint that turns each bone; several bones may share one.
+        joints: the joint, 0 to j - 1, that turns each bone; several bones may share one.
         sharpness: heat conductance between bone and skin; more makes narrower blends.
 
     Returns:
@@ -61,10 +61,11 @@ def bone_heat_weights(
     """
     laplacian, areas = cotangent_laplacian(vertices, faces)
     distance = distance_to_segments(vertices, starts, ends)
-    per_joint = np.stack([distance[:, joints == joint].min(axis=1) for joint in range(16)], axis=1)
+    count = int(joints.max()) + 1
+    per_joint = np.stack([distance[:, joints == joint].min(axis=1) for joint in range(count)], axis=1)
     nearest = per_joint.argmin(axis=1)
     conductance = areas * sharpness / np.maximum(per_joint.min(axis=1), 1e-3) ** 2
     solve = scipy.sparse.linalg.factorized((laplacian + scipy.sparse.diags(conductance)).tocsc())
-    weights = np.stack([solve(conductance * (nearest == joint)) for joint in range(16)], axis=1)
+    weights = np.stack([solve(conductance * (nearest == joint)) for joint in range(count)], axis=1)
     weights = np.where(weights < 0.01, 0.0, weights)
     return weights / weights.sum(axis=1, keepdims=True)

@@ -8,6 +8,7 @@ import types
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,10 +40,13 @@ def arrays() -> dict[str, np.ndarray]:
     }
 
 
-class _OldPickler(pickle._Pickler):  # type: ignore[name-defined]
+_PythonPickler: Any = pickle._Pickler  # type: ignore[attr-defined]
+
+
+class _OldPickler(_PythonPickler):
     """Writes names as Python 2 with numpy 1 did."""
 
-    dispatch = dict(pickle._Pickler.dispatch)  # type: ignore[attr-defined]
+    dispatch = dict(_PythonPickler.dispatch)
 
     def save_global(self, obj: object, name: str | None = None) -> None:
         old = {

@@ -1,5 +1,7 @@
 """The hand model's algebra: batches, mirrors, rotations, gradients, precision, fingerprints."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import roma
@@ -114,12 +116,12 @@ def test_a_checkpoint_holds_nothing_of_the_hand(hand: HandModel) -> None:
     assert list(hand.parameters()) == []
 
 
-def test_from_mano_refuses_the_left_hand_and_takes_the_right(tmp_path) -> None:
+def test_from_mano_refuses_the_left_hand_and_takes_the_right(tmp_path: Path) -> None:
     arrays = _arrays()
     (tmp_path / "right.npz").write_bytes(npz_bytes(arrays))
     loaded = HandModel.from_mano(tmp_path / "right.npz")
     assert loaded.fingerprint == HandModel.default().fingerprint
-    arrays["v_template"] = arrays["v_template"] * np.float32([-1, 1, 1])
+    arrays["v_template"] = arrays["v_template"] * np.array([-1, 1, 1], dtype=np.float32)
     (tmp_path / "left.npz").write_bytes(npz_bytes(arrays))
     with pytest.raises(FileError, match="left hand"):
         HandModel.from_mano(tmp_path / "left.npz")
