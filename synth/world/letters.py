@@ -6,11 +6,11 @@ from synth.world.pose_class import PoseClass
 
 _SHAPES = {"J": "I", "H": "U", "P": "K", "Q": "G"}
 _VIEWS: dict[str, tuple[str, float]] = {
-    "G": ("back", 90),
-    "H": ("back", 90),
-    "J": ("palm", -40),
-    "P": ("back", 150),
-    "Q": ("back", 165),
+    "G": ("back", 90.0),
+    "H": ("back", 90.0),
+    "J": ("palm", -40.0),
+    "P": ("back", 150.0),
+    "Q": ("back", 165.0),
 }
 
 

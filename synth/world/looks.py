@@ -203,6 +203,7 @@ def sample_background(rng: np.random.Generator, look_range: int = 0, photos: boo
     names = list({"wood": _WOOD, "brick": _BRICK}.get(kind, COLORS))
     name = str(rng.choice(names))
     color = _jittered(COLORS[name], rng, 0.03)
+    color = color + (color.mean() - color) * rng.uniform(0.1, 0.45)  # walls are duller than the cloth of that name
     second = _jittered(COLORS[str(rng.choice(names))], rng, 0.03)
     blur = float(rng.uniform(0.6, 3.0)) if kind in ("wood", "brick", "fabric", "photo") else float(rng.uniform(6, 14))
     words = tuple(phrase.format(name) for phrase in BACKGROUND_KINDS[kind])

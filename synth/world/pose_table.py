@@ -5,8 +5,8 @@ spread). Drawn up from descriptions of the signs; thumb and finger contacts were
 what should touch touches and nothing passes through anything.
 """
 
-Finger = tuple[float, float, float, float]
-Shape = tuple[tuple[float, float, float, float, float], Finger, Finger, Finger, Finger]
+Finger = tuple[int, int, int, int]
+Shape = tuple[tuple[int, int, int, int, int], Finger, Finger, Finger, Finger]
 
 SHAPES: dict[str, Shape] = {
     "A": ((4, -6, -1, 31, 19), (48, 96, 52, -3), (55, 96, 52, -1), (60, 96, 52, 0), (62, 96, 52, 0)),

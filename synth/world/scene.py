@@ -178,14 +178,15 @@ def _frame_hand(
     matrices = Rotation.from_rotvec(hand_pose_rotvec.reshape(15, 3)).as_matrix()
     joints, _ = pose_bones(matrices, rest_joints)
     points = joints @ turn.T
-    share = float(rng.uniform(0.56, 0.80))
+    share = float(rng.uniform(0.54, 0.76))
     offset = np.clip(rng.normal(0, 0.035, 2), -0.08, 0.08) * size
     cam_t = np.array([0.0, 0.0, 0.7])
+    smallest = 0.66 * np.linalg.norm(rest_joints[12])  # a fist stays as near as half an open hand: it needs its arm
     for _ in range(6):
         placed = points + cam_t
         pixels = placed[:, :2] / placed[:, 2:] * focal_length
         low, high = pixels.min(0), pixels.max(0)
-        extent = max(float((high - low).max()) + 0.06 * size, 1.0)
+        extent = max(float((high - low).max()), smallest * focal_length / cam_t[2]) + 0.06 * size
         cam_t[2] *= extent / (share * size)
         cam_t[:2] += (offset - (low + high) / 2) * cam_t[2] / focal_length
     return cam_t

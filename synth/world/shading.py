@@ -54,7 +54,8 @@ def shade(
     looks = np.array([skin.roughness, skin.mottle, skin.creases, *skin.texture_offset], np.float32)
     return _shade(
         fragments.face_ids, fragments.barycentric, surface.vertices, surface.normals, surface.faces, surface.materials,
-        surface.parts, surface.rest, surface.palmar, surface.openness, rest_hand().joints, rest_hand().nails, colors, light, looks, shadow, axes,
+        surface.parts, surface.rest, surface.palmar, surface.openness, rest_hand().joints, rest_hand().nails, colors,
+        light, looks, shadow, axes,
         _noise(), PALM_LINES, background, np.float32(scene.focal_length),
     )  # fmt: skip
 
@@ -73,7 +74,7 @@ def _noise() -> np.ndarray:
 
 
 def _shadow_map(surface: Surface, light: Light) -> tuple[np.ndarray, np.ndarray]:
-    """Depth from the key light; rows of `axes` are the light's right, down, forward, the centre and (focal, distance, 0)."""
+    """Depth from the key light; rows of `axes`: the light's right, down, forward, the centre, (focal, distance, 0)."""
     forward = -np.asarray(light.key_direction, np.float64)
     right = np.cross(forward, [0.0, 1.0, 0.2])
     right /= np.linalg.norm(right)
@@ -112,8 +113,8 @@ def _lit(shadow, axes, x, y, z, bias):
 
 @compiled
 def _shade(
-    face_ids, weights, vertices, normals, faces, materials, parts, rest, palmar, openness, joints, nails, colors, light, looks,
-    shadow, axes, volume, lines, background, focal,
+    face_ids, weights, vertices, normals, faces, materials, parts, rest, palmar, openness, joints, nails, colors, light,
+    looks, shadow, axes, volume, lines, background, focal,
 ):  # fmt: skip
     big = face_ids.shape[0]
     size = big // 2
