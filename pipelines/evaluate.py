@@ -176,6 +176,7 @@ def text_to_mesh(
     names = asked_classes()
     prompts = [prompt for name in names for prompt in prompts_of(name, num_samples)]
     hands = pipe(prompts, seeds=list(range(seed, seed + len(prompts))))
+    assert not isinstance(hands, list)  # meshes for drawing come only when asked for
     found = pose_class_scores(
         HandModel.default(), hands.params, hands.is_right, [name for name in names for _ in range(num_samples)]
     )
