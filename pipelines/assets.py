@@ -6,6 +6,7 @@ from rich.console import Console
 
 from recon import assets
 from recon.assets import ASSETS, AssetError
+from recon.hand import mano_file
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,5 @@ def import_mano(files: list[str]) -> None:
     Args:
         files: the pickles, as downloaded from https://mano.is.tue.mpg.de.
     """
-    from recon.hand import mano_file
-
     for file in files:
         logger.info("%s is in %s", file, mano_file.import_mano(file, assets.assets_folder()))

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from tqdm import tqdm
 
 from pipelines.card import card_text
@@ -122,7 +123,8 @@ def _counted(row: dict[str, Any], bar: tqdm) -> dict[str, Any]:
 
 def _finish(run: RunFolder) -> None:
     """The contact sheet and the card."""
-    images, captions = [], []
+    images: list[np.ndarray] = []
+    captions: list[str] = []
     for row in run.rows(["image", "captions"]):
         images.append(decode(row["image"], f"{run.path}, picture {len(images)}"))
         captions.append(row["captions"][2])

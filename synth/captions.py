@@ -166,7 +166,8 @@ def weave_captions(
         if pose_words
         else f"a photo of {other}, {place}",
         f"a {side} hand {cloth}, {palm}, {states}, {glow}",
-        f"a photograph of a {side} hand with {tone} skin {cloth}{making}, {palm}, {direction}, {states}, {glow}, {place}",
+        f"a photograph of a {side} hand with {tone} skin {cloth}{making}, {palm}, {direction}, {states}, {glow}, "
+        f"{place}",
     )
 
 

@@ -130,7 +130,7 @@ def _draw(files: Sequence[Path], folder: Path, size: int, limit: int) -> None:
         focal = float(row["focal_length"]) * scale
         joints, vertices = mesh.joints[0].double().numpy(), mesh.vertices[0].numpy()
         hidden = occluded_joints(joints, rasterize(vertices, faces, focal, None, size).depth, focal)
-        keypoints = np.asarray(row["keypoints_2d"], np.float32) * np.float32([scale, scale, 1])
+        keypoints = np.asarray(row["keypoints_2d"], np.float32) * np.array([scale, scale, 1], np.float32)
         arrays["images"][i] = np.asarray(image.resize((size, size), Image.Resampling.BOX) if scale != 1 else image)
         arrays["mesh"][i] = mesh_control_image(vertices, faces, focal, None, size)
         arrays["pose"][i] = pose_control_image(keypoints[:, :2], hidden, size)

@@ -73,7 +73,9 @@ def test_every_config_is_yaml_with_settings(path: Path) -> None:
 def test_make_weights_trains_every_recipe_after_what_it_needs() -> None:
     script = (ROOT / "scripts" / "make_weights.sh").read_text()
     recipes = {path: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "configs").rglob("*.yaml"))}
-    recipes = {path: recipe for path, recipe in recipes.items() if "training" in recipe}
+    recipes = {
+        path: recipe for path, recipe in recipes.items() if "training" in recipe and not path.stem.endswith("_smoke")
+    }
     places = {path: script.find(str(path.relative_to(ROOT))) for path in recipes}
     assert min(places.values()) > 0
     made = {recipe["training"]["out"]: places[path] for path, recipe in recipes.items()}

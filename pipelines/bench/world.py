@@ -1,4 +1,4 @@
-"""`handloom bench world`: how many rendered hands MediaPipe finds, how exactly, and how fast they are drawn (section 5).
+"""`handloom bench world`: how many rendered hands MediaPipe finds, how exactly, how fast drawn (section 5).
 
 Nothing is filtered: every scene that comes is drawn, shown to the detector once and counted.
 """

@@ -101,7 +101,7 @@ class AutoencoderTask(TrainingTask):
         latents = torch.cat([self.vae.encode(part).latents for part in pixels.split(16)])
         decoded = torch.cat([self.vae.decode(part).sample for part in latents.split(16)]).clamp(-1, 1)
         squares = (decoded - pixels).square().mean((1, 2, 3)) / 4
-        shown, hands = to_images(decoded), self.held_out.mesh[: len(images)].any(-1)
+        shown, hands = to_images(decoded), np.asarray(self.held_out.mesh[: len(images)].any(-1))
         ratios = laplacian_variance(shown, hands) / laplacian_variance(images.numpy(), hands)
         figures = {
             "psnr_db": float((-10 * squares.log10()).mean()),

@@ -66,6 +66,10 @@ class ControlNetTask(TrainingTask):
         steps: denoising steps of the validation pictures.
     """
 
+    signal: Tensor
+    noise_level: Tensor
+    no_text: Tensor
+
     def __init__(
         self,
         data: Sequence[Path],

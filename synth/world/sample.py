@@ -10,7 +10,7 @@ from synth.world.scene import Scene
 from synth.world.surface import BAR, CLOTH, Surface
 
 _HIDDEN_DEPTH = 0.014
-"""A joint counts as hidden when the surface in front of it is nearer by more than this, metres; its own flesh is not."""
+"""A joint counts as hidden when the surface before it is nearer by more than this, metres; its own flesh is not."""
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def _sleeve(arm: np.ndarray, count: int, forearm: Forearm) -> tuple[np.ndarray, 
     rings = arm.reshape(-1, count, 3)
     centres = rings.mean(1)
     starts = np.array([forearm.sleeve_start, forearm.sleeve_start + 0.004])
-    distances = np.concatenate([starts, starts[1:] + 0.02, _RING_DISTANCES[_RING_DISTANCES > starts[1] + 0.03]])
+    distances = np.concatenate([starts, starts[1:] + 0.02, _RING_DISTANCES[starts[1] + 0.03 < _RING_DISTANCES]])
     out = []
     for k, distance in enumerate(distances):
         upper = int(np.clip(np.searchsorted(_RING_DISTANCES, distance), 1, len(rings) - 1))
