@@ -175,7 +175,9 @@ def sample_light(rng: np.random.Generator) -> Light:
     sky = np.array([1 - 0.06 * warmth, 1.0, 1 + 0.08 * warmth]) * ambient * 1.25
     ground = np.array([1.05, 1.0, 0.93]) * ambient * 0.75
     fill_direction = _unit(np.array([-np.sin(azimuth), rng.uniform(-0.5, 0.3), -0.7]))
-    words = [("in soft light", "softly lit") if hardness < 0.5 else ("in bright light", "in direct light")]
+    words: list[tuple[str, ...]] = [("in soft light", "softly lit")]
+    if hardness >= 0.5:
+        words = [("in bright light", "in direct light")]
     if hardness >= 0.45 and abs(azimuth) > 0.5:
         side = "right" if azimuth > 0 else "left"
         words.append((f"lit from the {side}", f"with light from the {side}"))
