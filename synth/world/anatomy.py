@@ -168,20 +168,20 @@ def _angle_about(axis: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
     return float(np.arctan2(np.cross(start, end) @ axis, start @ end))
 
 
-def _about(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
+def _about(axis: np.ndarray, angle: np.ndarray | np.floating | float) -> np.ndarray:
     flat = np.reshape(angle, -1)
     return Rotation.from_rotvec(flat[:, None] * axis).as_matrix().reshape(*np.shape(angle), 3, 3)
 
 
-def _rotation_x(angle: np.ndarray) -> np.ndarray:
+def _rotation_x(angle: np.ndarray | np.floating | float) -> np.ndarray:
     return _about(np.array([1.0, 0.0, 0.0]), angle)
 
 
-def _rotation_y(angle: np.ndarray) -> np.ndarray:
+def _rotation_y(angle: np.ndarray | np.floating | float) -> np.ndarray:
     return _about(np.array([0.0, 1.0, 0.0]), angle)
 
 
-def _rotation_z(angle: np.ndarray) -> np.ndarray:
+def _rotation_z(angle: np.ndarray | np.floating | float) -> np.ndarray:
     return _about(np.array([0.0, 0.0, 1.0]), angle)
 
 

@@ -138,7 +138,7 @@ def contact_pairs() -> Int[np.ndarray, "p 2"]:
 
 def contact_depth(hand_pose: Float[np.ndarray, "*n 15 3 3"]) -> Float[np.ndarray, "*n"]:
     """Deepest overlap of two capsules in metres, 0 where nothing touches, on the default hand."""
-    return np.maximum(0.0, pair_overlaps(hand_pose).max(axis=-1))
+    return np.asarray(np.maximum(0.0, pair_overlaps(hand_pose).max(axis=-1)))
 
 
 def pair_overlaps(hand_pose: Float[np.ndarray, "*n 15 3 3"]) -> Float[np.ndarray, "*n p"]:
@@ -166,4 +166,4 @@ def segment_distance(
     s = np.clip(np.where(denominator > 1e-14, (b * f - c * e) / np.maximum(denominator, 1e-14), 0.0), 0.0, 1.0)
     t = np.clip((b * s + f) / e, 0.0, 1.0)
     s = np.clip((b * t - c) / a, 0.0, 1.0)
-    return np.linalg.norm(p0 + d1 * s[..., None] - q0 - d2 * t[..., None], axis=-1)
+    return np.asarray(np.linalg.norm(p0 + d1 * s[..., None] - q0 - d2 * t[..., None], axis=-1))

@@ -14,7 +14,7 @@ _TONES: tuple[tuple[float, tuple[int, int, int], tuple[str, ...]], ...] = (
     (0.50, (202, 150, 116), ("tanned", "light brown", "olive")),
     (0.66, (164, 112, 80), ("brown", "medium brown")),
     (0.82, (118, 76, 54), ("dark brown", "dark")),
-    (1.00, (80, 50, 38), ("very dark", "deep brown")),
+    (1.00, (90, 58, 45), ("very dark", "deep brown")),
 )
 _PALM_TINT = np.array([226, 172, 150]) / 255
 
@@ -53,7 +53,7 @@ BACKGROUND_KINDS: dict[str, tuple[str, ...]] = {
     "photo": ("in front of a photographed background", "with a photo behind it"),
 }
 """Kinds of background with their phrases; {0} is the colour's name."""
-_KIND_SHARES = (0.27, 0.17, 0.09, 0.07, 0.08, 0.17, 0.1, 0.05)
+_KIND_SHARES = (0.19, 0.12, 0.08, 0.07, 0.06, 0.30, 0.13, 0.05)
 _WOOD = ("brown", "beige", "dark gray", "cream")
 _BRICK = ("red", "brown", "beige", "white", "gray")
 
@@ -168,7 +168,7 @@ def sample_light(rng: np.random.Generator) -> Light:
     key_direction = _unit(np.array([np.sin(azimuth), -np.sin(height), -np.cos(azimuth) * np.cos(height)]))
     warmth = float(np.clip(rng.normal(0, 0.5), -1, 1))
     tint = np.array([1 + 0.10 * warmth, 1.0, 1 - 0.16 * warmth])
-    hardness = float(rng.uniform(0.25, 1.0))
+    hardness = float(rng.uniform(0.12, 0.85))
     level = float(rng.uniform(0.66, 0.95))
     key = tint * level * (0.45 + 0.65 * hardness)
     ambient = level * (0.62 - 0.34 * hardness)
@@ -178,10 +178,10 @@ def sample_light(rng: np.random.Generator) -> Light:
     words: list[tuple[str, ...]] = [("in soft light", "softly lit")]
     if hardness >= 0.5:
         words = [("in bright light", "in direct light")]
-    if hardness >= 0.45 and abs(azimuth) > 0.5:
+    if hardness >= 0.38 and abs(azimuth) > 0.5:
         side = "right" if azimuth > 0 else "left"
         words.append((f"lit from the {side}", f"with light from the {side}"))
-    if height > 0.75 and hardness >= 0.45:
+    if height > 0.75 and hardness >= 0.38:
         words.append(("lit from above",))
     if abs(warmth) > 0.45:
         words.append(("in warm light",) if warmth > 0 else ("in cool light",))
@@ -225,8 +225,8 @@ def sample_forearm(rng: np.random.Generator) -> Forearm:
 
 
 def sample_occluder(rng: np.random.Generator) -> Occluder | None:
-    """Draw a bar across a part of the hand in one scene of twenty."""
-    if rng.random() > 0.05:
+    """Draw a bar across a part of the hand in one scene of twenty-five."""
+    if rng.random() > 0.04:
         return None
     angle, offset = rng.uniform(0, np.pi), rng.uniform(0.08, 0.17) * rng.choice([-1, 1])
     along = np.array([np.cos(angle), np.sin(angle), 0.0])

@@ -178,10 +178,10 @@ def _frame_hand(
     matrices = Rotation.from_rotvec(hand_pose_rotvec.reshape(15, 3)).as_matrix()
     joints, _ = pose_bones(matrices, rest_joints)
     points = joints @ turn.T
-    share = float(rng.uniform(0.54, 0.76))
+    share = float(rng.uniform(0.46, 0.66))
     offset = np.clip(rng.normal(0, 0.035, 2), -0.08, 0.08) * size
     cam_t = np.array([0.0, 0.0, 0.7])
-    smallest = 0.66 * np.linalg.norm(rest_joints[12])  # a fist stays as near as half an open hand: it needs its arm
+    smallest = 0.8 * np.linalg.norm(rest_joints[12])  # a fist is not brought nearer than an open hand by much
     for _ in range(6):
         placed = points + cam_t
         pixels = placed[:, :2] / placed[:, 2:] * focal_length

@@ -15,7 +15,7 @@ from synth.world.world import World
     [("open palm", 4), ("fist", 0), ("victory", 2), ("pointing", 1), ("W", 3), ("rock", 2), ("Y", 1), ("ok", 3)],
 )
 def test_straight_fingers_are_counted_from_the_angles(name: str, straight: int) -> None:
-    upright = Rotation.from_matrix(orientation(0, 0, 0)).as_rotvec()
+    upright = Rotation.from_matrix(orientation(0.0, 0.0, 0.0)).as_rotvec()
     hand = describe_hand(POSES[name].hand_pose_rotvec, upright, True)
     assert list(hand.fingers.values()).count("straight") == straight
 
@@ -32,14 +32,14 @@ def test_straight_fingers_are_counted_from_the_angles(name: str, straight: int) 
     ],
 )
 def test_views_of_a_right_hand(yaw: float, tilt: float, palm: str, direction: str) -> None:
-    turn = Rotation.from_matrix(orientation(yaw, 0, tilt)).as_rotvec()
+    turn = Rotation.from_matrix(orientation(float(yaw), 0.0, float(tilt))).as_rotvec()
     hand = describe_hand(np.zeros(45), turn, True)
     assert (hand.palm, hand.direction) == (palm, direction)
 
 
 def test_a_mirrored_hand_swaps_side_and_direction_only() -> None:
     flip = np.array([1.0, -1.0, -1.0])
-    turn = Rotation.from_matrix(orientation(10, 5, 80)).as_rotvec()
+    turn = Rotation.from_matrix(orientation(10.0, 5.0, 80.0)).as_rotvec()
     pose = POSES["victory"].hand_pose_rotvec
     right = describe_hand(pose, turn, True)
     left = describe_hand((pose.reshape(15, 3) * flip).reshape(45), turn * flip, False)
