@@ -10,7 +10,7 @@ output.images[0].save("fist.png")
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -19,12 +19,13 @@ from torch import nn
 from pipelines.choices import Control
 from pipelines.controls import DrawnHands, draw_hands
 from pipelines.mesh_to_image import HandControlNetPipeline
-from pipelines.output import TextToHandImageOutput, TextToHandMeshOutput
+from pipelines.output import HandImageOutput, TextToHandImageOutput, TextToHandMeshOutput
 from pipelines.prompt_check import known_tokens, prompt_warnings
 from pipelines.text_to_mesh import TextToHandMeshPipeline
 from recon.files import FileError
 
 MESH_FOLDER, IMAGE_FOLDER = "text_to_mesh", "mesh_to_image"  # of a saved pipeline
+PAINT_SEED = 0x5EED  # flips bits of the seed, so that the painting draws other numbers than the mesh
 
 
 class TextToHandImagePipeline:
@@ -39,7 +40,7 @@ class TextToHandImagePipeline:
         self.text_to_mesh, self.mesh_to_image = text_to_mesh, mesh_to_image
 
     @classmethod
-    def from_pretrained(cls, path: str | Path | None = None, **kwargs: Any) -> Self:
+    def from_pretrained(cls, path: str | Path | None = None, **kwargs: Any) -> "TextToHandImagePipeline":
         """The shipped models, or those of a folder or hub id.
 
         Args:
@@ -66,7 +67,7 @@ class TextToHandImagePipeline:
         self.text_to_mesh.save_pretrained(Path(folder) / MESH_FOLDER)
         self.mesh_to_image.save_pretrained(Path(folder) / IMAGE_FOLDER)
 
-    def to(self, device: str | torch.device) -> Self:
+    def to(self, device: str | torch.device) -> "TextToHandImagePipeline":
         """Move both pipelines."""
         self.text_to_mesh.to(device)
         self.mesh_to_image.to(device)
@@ -78,7 +79,8 @@ class TextToHandImagePipeline:
 
     def sample_hands(self, prompts: Sequence[str], seeds: Sequence[int], size: int) -> TextToHandMeshOutput:
         """Step 1: a hand per prompt, seen in a picture of `size` pixels."""
-        return self.text_to_mesh(list(prompts), num_samples=1, seeds=list(seeds), size=size)
+        hands = self.text_to_mesh(list(prompts), num_samples=1, seeds=list(seeds), size=size)
+        return cast(TextToHandMeshOutput, hands)
 
     def draw_controls(self, hands: TextToHandMeshOutput, size: int) -> DrawnHands:
         """Step 2: control pictures and labels."""
@@ -90,10 +92,11 @@ class TextToHandImagePipeline:
         """Step 3: a picture per control picture, noise from one generator per seed."""
         shown = {"mesh": drawn.mesh, "pose": drawn.pose}
         pictures = np.concatenate([shown[name] for name in control.split("+")], axis=-1)
-        generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-        return self.mesh_to_image(
+        generators = [torch.Generator("cpu").manual_seed(seed ^ PAINT_SEED) for seed in seeds]
+        output = self.mesh_to_image(
             prompt=list(prompts), control_image=pictures, control=control, generator=generators, **kwargs
-        ).images
+        )
+        return cast(HandImageOutput, output).images
 
     @torch.no_grad()
     def __call__(

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +69,7 @@ class Weaver:
         self._free = deque(self._detectors)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="look")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Weaver":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -143,14 +143,18 @@ class Weaver:
         finally:
             self._free.append(detector)
         detection = detection_cell(hands, output.keypoints_2d[index], output.boxes[index])
+        fault = self._fault(painted, detection, output.boxes[index])
         row = {**labels(sample, output, index), "image": png_bytes(image), "detection": detection}
         row |= {"seed": sample.seed(number - 1), "attempts": number, "pipeline": self.settings.pipeline}
-        return Attempt(sample, number, row, self._fault(painted, detection))
+        return Attempt(sample, number, row, fault)
 
-    def _fault(self, painted: np.ndarray, detection: dict[str, Any]) -> str | None:
+    def _fault(self, painted: np.ndarray, detection: dict[str, Any], box: np.ndarray) -> str | None:
         least = self.settings.min_confidence
         if not np.isfinite(painted).all():
             return "the picture holds values that are no numbers"
+        height, width = painted.shape[:2]
+        if not (box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0):
+            return "the sampled hand lies outside the picture"
         if least == 0:
             return None
         if not detection["found"]:
