@@ -14,6 +14,8 @@ from torch import Tensor
 Schedule = Literal["cosine", "linear", "square"]
 Denoise = Callable[[Int64[Tensor, "b l"]], Float[Tensor, "b l k"]]
 """Logits of all codes for tokens some of which are [MASK]; the condition is bound in."""
+Callback = Callable[[int, Int64[Tensor, "b l"]], None]
+"""Called after each iteration with its number, from 0, and the tokens so far."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ class SampledTokens:
 
     @property
     def hand_confidence(self) -> Float[Tensor, " b"]:
-        """One number per hand: the geometric mean of its tokens' confidences."""
-        return self.confidence.clamp_min(1e-9).log().mean(-1).exp()
+        """One number per hand: the mean of its tokens' confidences."""
+        return self.confidence.mean(-1)
 
 
 def share_left(done: float, schedule: Schedule) -> float:
@@ -96,6 +98,7 @@ def sample(
     config: SamplingConfig | None = None,
     generator: torch.Generator | Sequence[torch.Generator] | None = None,
     device: torch.device | str = "cpu",
+    callback: Callback | None = None,
 ) -> SampledTokens:
     """Draw token sequences.
 
@@ -107,6 +110,7 @@ def sample(
         config: how.
         generator: one for all, or one per sequence (each then is the same in any batch).
         device: of the tokens.
+        callback: watches the iterations.
     """
     config = config or SamplingConfig()
     tokens = torch.full((batch, length), mask_id, device=device)
@@ -125,6 +129,8 @@ def sample(
         left = math.ceil(share_left(step / config.num_steps, config.schedule) * length - 1e-6)
         masked = _least_confident(confidence, masked, left, config, step, generator)
         tokens = tokens.masked_fill(masked, mask_id)
+        if callback:
+            callback(step - 1, tokens)
     return SampledTokens(tokens, confidence, tuple(counts), tuple(means))
 
 

@@ -7,6 +7,7 @@ unfolds into its share of the tokens.
 from __future__ import annotations
 
 import copy
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,14 @@ class VQMano(ModelMixin, ConfigMixin):
     def save_half(self, folder: Path) -> None:
         """Write config and safetensors in half precision."""
         copy.deepcopy(self).half().save_pretrained(folder)
+
+    def fingerprint(self) -> str:
+        """First 16 hex digits of the sha256 over the weights in half precision: what a token means."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            if name not in ("codebook.counts", "codebook.sums", "codebook.step"):
+                digest.update(name.encode() + tensor.detach().half().cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def latents(self, theta: Float[Tensor, "b 16 3 3"]) -> Float[Tensor, "b l d"]:
         """Rotation matrices (global orientation first, then MANO's joint order) to continuous latents z."""

@@ -6,12 +6,17 @@ log of the focal length over the picture's side, log of the hand's share of the 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 NUMBERS = 4
 STEPS = 8
+LEAST = (math.log(1.2), math.log(0.4), -0.1, -0.1)
+MOST = (math.log(2.6), math.log(0.75), 0.1, 0.1)
+"""What `sensible` keeps to: about the range of the rendered world."""
 
 
 def placement_of(
@@ -43,6 +48,11 @@ def place(
         shift = (centre - (low + high) / 2) * depth[:, None] / focal_length[:, None]
         cam_t = torch.cat((cam_t[:, :2] * (depth / cam_t[:, 2])[:, None] + shift, depth[:, None]), -1)
     return cam_t, focal_length
+
+
+def sensible(placement: Float[Tensor, "b 4"]) -> Float[Tensor, "b 4"]:
+    """Keep sampled numbers within `LEAST` and `MOST`: the hand is then whole in its picture, and large enough."""
+    return placement.clamp(placement.new_tensor(LEAST), placement.new_tensor(MOST))
 
 
 def _extent(
