@@ -32,6 +32,7 @@ weights: setup ## train every shipped model again, into build/
 
 bench: setup ## speed and memory, side by side
 	@$(BIN)/handloom bench render
+	@$(BIN)/handloom bench world
 	@$(BIN)/handloom bench memory
 
 lock: setup ## resolve the dependencies of pyproject.toml again
