@@ -47,9 +47,9 @@ class DenoiserConfig:
     """
 
     sample_size: int = 32
-    channels: tuple[int, ...] = (64, 128, 192)
+    channels: tuple[int, ...] = (64, 96, 160)
     attention: tuple[bool, ...] = (False, False, True)
-    heads: int = 3
+    heads: int = 2
     layers: int = 1
     text_width: int = 128
     norm_groups: int = 16

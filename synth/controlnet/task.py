@@ -6,14 +6,15 @@ the text works; what is missing is the empty caption, or zeros.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
@@ -27,13 +28,21 @@ from synth.pictures import Pictures, open_pictures
 
 
 class Controlled(Dataset[Batch]):
-    """Items: latents, control pictures, and the tokens of every wording."""
+    """Items: latents, control pictures, and the tokens of every wording.
 
-    def __init__(self, pictures: Pictures, latents: Float[Tensor, "n c h w"]) -> None:
+    Args:
+        pictures: with control pictures and captions.
+        latents: of the pictures.
+        to_tokens: texts -> token numbers [b,n].
+    """
+
+    def __init__(
+        self, pictures: Pictures, latents: Float[Tensor, "n c h w"], to_tokens: Callable[[list[str]], Tensor]
+    ) -> None:
         self.pictures, self.latents = pictures, latents
-        self.wordings = min(map(len, pictures.captions))
-        texts = [text for captions in pictures.captions for text in captions[: self.wordings]]
-        self.tokens = tokenize(texts).to(torch.int16).unflatten(0, (len(pictures), self.wordings))
+        wordings = min(map(len, pictures.captions))
+        texts = [text for captions in pictures.captions for text in captions[:wordings]]
+        self.tokens = to_tokens(texts).to(torch.int32).unflatten(0, (len(pictures), wordings))
 
     def __len__(self) -> int:
         """Number of pictures."""
@@ -92,21 +101,42 @@ class ControlNetTask(TrainingTask):
         self.scheduler = make_scheduler()
         self.unet, self.controlnet = make_denoiser(denoiser or DenoiserConfig())
         pictures, self.held_out = open_pictures(data, cache, size), open_pictures(held_out, cache, size)
-        self.train_set = Controlled(pictures, self.encode(pictures.images))
+        self.train_set = Controlled(pictures, self._kept_latents(pictures, cache, autoencoder), tokenize)
+        self._remember_schedule()
+
+    def _remember_schedule(self) -> None:
+        """The schedule and the empty caption, where the networks are."""
         alphas = self.scheduler.alphas_cumprod
         self.register_buffer("signal", alphas.sqrt(), persistent=False)
         self.register_buffer("noise_level", (1 - alphas).sqrt(), persistent=False)
-        self.register_buffer("no_text", tokenize([""])[0], persistent=False)
+        self.register_buffer("no_text", self.to_tokens([""])[0], persistent=False)
+
+    def to_tokens(self, texts: list[str]) -> Tensor:
+        """Token numbers [b,n] of texts."""
+        return tokenize(texts)
 
     def dataset(self) -> Dataset[Batch]:
         """Pictures to learn from."""
         return self.train_set
 
     def train(self, mode: bool = True) -> ControlNetTask:
-        """Only the two networks train."""
+        """Only the networks that learn are in training mode."""
         super().train(mode)
-        self.vae.eval(), self.text.eval()
+        for part in self.children():
+            part.train(mode and any(value.requires_grad for value in part.parameters()))
         return self
+
+    def _kept_latents(self, pictures: Pictures, cache: Path, autoencoder: Path) -> Float[Tensor, "n c h w"]:
+        """`encode` of the training pictures, kept in the cache under a hash of the autoencoder and the pictures."""
+        digest = hashlib.sha256((Path(autoencoder) / "diffusion_pytorch_model.safetensors").read_bytes())
+        digest.update(np.ascontiguousarray(pictures.hand_pose).tobytes() + str(pictures.size).encode())
+        file = Path(cache) / f"latents_{digest.hexdigest()[:12]}.npy"
+        if not file.is_file():
+            staged = file.with_suffix(".part")
+            with staged.open("wb") as handle:
+                np.save(handle, self.encode(pictures.images).numpy())
+            staged.rename(file)
+        return torch.from_numpy(np.load(file, allow_pickle=False))
 
     @torch.no_grad()
     def encode(self, images: np.ndarray) -> Float[Tensor, "n c h w"]:
@@ -128,16 +158,23 @@ class ControlNetTask(TrainingTask):
         count, device = len(x_0), x_0.device
         tokens = self._choose_captions(batch["tokens"].long())
         with torch.no_grad():
-            hidden = self.text.text_features(tokens).hidden
+            hidden = self.hidden_states(tokens)
         control = self.drop_control(batch["control"].permute(0, 3, 1, 2).float() / 255)
         # One time from each of `count` equal parts of the schedule: less noise in the loss than independent times.
         parts = (torch.randperm(count, device=device) + torch.rand(count, device=device)) / count
         timesteps = (parts * len(self.signal)).long().clamp(max=len(self.signal) - 1)
         signal, level = (table[timesteps].view(-1, 1, 1, 1) for table in (self.signal, self.noise_level))
         noise = torch.randn_like(x_0)
-        v = self.predict(signal * x_0 + level * noise, timesteps, hidden, control)
-        loss = functional.mse_loss(v.float(), signal * noise - level * x_0)
-        return loss, {}
+        output = self.predict(signal * x_0 + level * noise, timesteps, hidden, control)
+        return functional.mse_loss(output.float(), self.target(x_0, noise, signal, level)), {}
+
+    def hidden_states(self, tokens: Tensor) -> Float[Tensor, "b n w"]:
+        """What the UNet attends to."""
+        return self.text.text_features(tokens).hidden
+
+    def target(self, x_0: Tensor, noise: Tensor, signal: Tensor, level: Tensor) -> Float[Tensor, "b c h w"]:
+        """What the UNet is to output: v, or the noise, as the scheduler says."""
+        return signal * noise - level * x_0 if self.scheduler.config.prediction_type == "v_prediction" else noise
 
     def predict(
         self, x_t: Float[Tensor, "b c h w"], timesteps: Tensor, hidden: Tensor, control: Tensor
@@ -179,15 +216,16 @@ class ControlNetTask(TrainingTask):
         x_0 = self.encode(held.images[:count]).float().to(device)
         control = torch.from_numpy(np.concatenate((held.mesh[:count], held.pose[:count]), -1)).permute(0, 3, 1, 2) / 255
         control = control.to(device)
-        hidden = self.text.encode_text([captions[-1] for captions in held.captions[:count]]).hidden
+        hidden = self.hidden_states(self.to_tokens([captions[-1] for captions in held.captions[:count]]).to(device))
         noise = torch.randn(x_0.shape, generator=generator).to(device)
         timesteps = torch.linspace(0, len(self.signal) - 1, count).long().to(device)
         signal, level = (table[timesteps].view(-1, 1, 1, 1) for table in (self.signal, self.noise_level))
         losses = []
         for part in torch.arange(count).split(16):
             x_t = signal[part] * x_0[part] + level[part] * noise[part]
-            v = self.predict(x_t, timesteps[part], hidden[part], control[part])
-            losses.append((v - (signal[part] * noise[part] - level[part] * x_0[part])).square().mean((1, 2, 3)))
+            output = self.predict(x_t, timesteps[part], hidden[part], control[part])
+            target = self.target(x_0[part], noise[part], signal[part], level[part])
+            losses.append((output - target).square().mean((1, 2, 3)))
         shown = min(10, count)
         painted = to_images(self.sample(noise[:shown], hidden[:shown], control[:shown]))
         columns = (held.mesh[:shown], held.pose[:shown], painted, held.images[:shown])
@@ -196,16 +234,16 @@ class ControlNetTask(TrainingTask):
 
     def sample(self, noise: Tensor, hidden: Tensor, control: Tensor) -> Float[Tensor, "b 3 s s"]:
         """Pictures in -1..1 by the scheduler, without guidance by the text."""
-        scheduler = make_scheduler()
+        scheduler = type(self.scheduler).from_config(self.scheduler.config)
         scheduler.set_timesteps(self.steps)
         x_t = noise
         for t in scheduler.timesteps:
-            v = self.predict(x_t, t.to(x_t.device), hidden, control)
-            x_t = scheduler.step(v, t, x_t, return_dict=False)[0]
+            output = self.predict(x_t, t.to(x_t.device), hidden, control)
+            x_t = scheduler.step(output, t, x_t, return_dict=False)[0]
         return self.vae.decode(x_t / self.vae.config.scaling_factor).sample
 
     def save_pretrained(self, folder: Path) -> None:
         """Write `base/` (an ordinary Diffusers folder) and `controlnet/`, both in half precision."""
         save_base(folder / "base", self.vae, self.unet, self.text, make_scheduler())
-        nn.Module.half(self.controlnet).save_pretrained(folder / "controlnet", safe_serialization=True)
+        self.controlnet.half().save_pretrained(folder / "controlnet", safe_serialization=True)
         self.controlnet.float()
