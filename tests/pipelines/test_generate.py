@@ -33,7 +33,7 @@ def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def arguments(pipeline: Path, prompts: Path, out: Path, **flags: Any) -> list[str]:
+def arguments(pipeline: Path, prompts: Path, out: Path, /, **flags: Any) -> list[str]:
     settings = {
         "prompts": prompts,
         "pipeline": pipeline,
