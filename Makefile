@@ -28,7 +28,7 @@ lint: setup ## ruff, mypy, the import contract
 	@$(BIN)/lint-imports --no-logo
 
 weights: setup ## train every shipped model again, into build/
-	@scripts/make_weights.sh
+	@$(BIN)/python -m pipelines.weights
 
 bench: setup ## speed and memory, side by side
 	@$(BIN)/handloom bench render
