@@ -200,8 +200,8 @@ def main() -> None:
         warnings.simplefilter("ignore")
         for library in ("DIFFUSERS", "TRANSFORMERS"):
             os.environ.setdefault(f"{library}_VERBOSITY", "error")
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # ranks share the cores, so waiting threads must not spin on them
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Before torch is loaded: threads that spin while they wait take the cores from other ranks and other programs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for noisy in ("httpx", "absl", "matplotlib", "PIL", "jax", "accelerate"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     sys.exit(run(sys.argv[1:]))
