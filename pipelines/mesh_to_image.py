@@ -67,7 +67,7 @@ class HandControlNetPipeline(StableDiffusionControlNetPipeline):
             settings["controlnet"] = _load_controlnet(controlnet, settings)
         try:
             return super().from_pretrained(str(path), **settings)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise FileError(
                 f"{path} is neither a Diffusers folder nor a hub id that can be reached: {_line(error)}"
             ) from error
@@ -138,7 +138,7 @@ class HandControlNetPipeline(StableDiffusionControlNetPipeline):
         )
         return HandImageOutput(images=result.images) if return_dict else (result.images,)
 
-    def check_control(self, control_image: ControlImage, control: Control) -> Tensor | list[Tensor]:
+    def check_control(self, control_image: ControlImage, control: str) -> Tensor | list[Tensor]:
         """The ControlNet's input [n,c,s,s] in 0..1 (or one per ControlNet), from whatever the caller has.
 
         Raises:
@@ -189,7 +189,7 @@ def to_tensor(pictures: ControlImage) -> Float[Tensor, "n c h w"]:
     if isinstance(pictures, np.ndarray):
         whole = pictures.dtype == np.uint8
         tensor = torch.from_numpy(np.array(pictures, dtype=np.float32)) / (255 if whole else 1)
-        tensor = tensor.movedim(-1, -3)
+        tensor = tensor.movedim(-1, -3) if tensor.ndim > 2 else tensor
     elif isinstance(pictures, Tensor):
         tensor = pictures.float()
     else:
@@ -213,7 +213,7 @@ def _load_controlnet(source: Any, settings: Mapping[str, Any]) -> Any:
     names = ("use_safetensors", "torch_dtype", "cache_dir", "local_files_only", "token", "revision")
     try:
         return ControlNetModel.from_pretrained(str(source), **{n: settings[n] for n in names if n in settings})
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise FileError(
             f"{source} is neither a ControlNet folder nor a hub id that can be reached: {_line(error)}"
         ) from error

@@ -27,7 +27,7 @@ def write_hands(folder: Path, count: int = 4, size: int = 64) -> Path:
             "betas": [0.0] * 10,
             "global_orient": rng.normal(0, 0.3, 3).tolist(),
             "hand_pose": rng.normal(0, 0.1, 45).tolist(),
-            "cam_t": [0.05, 0.0, 0.6],
+            "cam_t": [0.0, 0.0, 0.6],
             "focal_length": FOCAL,
             "box": [10.0, 10.0, 50.0, 50.0],
         }

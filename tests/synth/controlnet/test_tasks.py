@@ -56,7 +56,7 @@ def test_handclip_learns_and_saves(folder: Path, tmp_path: Path) -> None:
 def test_the_autoencoder_learns_and_saves(folder: Path, tmp_path: Path) -> None:
     task = AutoencoderTask([folder / "data"], [folder / "data"], folder / "cache", size=32, crop=16, width=8)
     first, last = overfit(task, 40, 3e-3)
-    assert last < 0.7 * first
+    assert last < 0.85 * first
     with torch.no_grad():
         found = task.eval().validate()
         task.save_pretrained(tmp_path)
