@@ -57,6 +57,7 @@ STAGES = (
     training("text_to_mesh", "configs/synth/text_to_mesh.yaml", "synth/text_to_mesh/weights"),
     training("autoencoder", "configs/synth/autoencoder.yaml", ""),
     training("controlnet", "configs/synth/controlnet.yaml", "synth/controlnet/weights"),
+    training("decoder", "configs/synth/decoder.yaml", "synth/controlnet/weights/base/vae"),
 )
 
 

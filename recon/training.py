@@ -301,8 +301,7 @@ class _Report:
 
     def __init__(self, config: TrainingConfig, accelerator: Accelerator, start: int) -> None:
         self.config, self.accelerator, self.start = config, accelerator, start
-        self.sums: dict[str, Tensor | float] = {}
-        self.count = 0
+        self.sums: dict[str, tuple[Tensor | float, int]] = {}
 
     def __enter__(self) -> _Report:
         if self.accelerator.is_main_process:
@@ -326,15 +325,15 @@ class _Report:
     def step(self, step: int, loss: Tensor, logs: Mapping[str, Tensor | float]) -> None:
         for name, value in {"loss": loss, **logs}.items():
             number = value.detach() if isinstance(value, Tensor) else value
-            self.sums[name] = self.sums.get(name, 0.0) + number
-        self.count += 1
+            total, count = self.sums.get(name, (0.0, 0))
+            self.sums[name] = (total + number, count + 1)
         self.bar.update()
         if step % self.config.log_every and step != self.config.steps:
             return
-        means = {name: float(total) / self.count for name, total in self.sums.items()}
+        means = {name: float(total) / count for name, (total, count) in self.sums.items()}
         if not math.isfinite(means["loss"]):
             raise TrainingError(f"The loss is {means['loss']} at step {step}; lower the learning rate.")
-        self.sums, self.count = {}, 0
+        self.sums = {}
         if self.accelerator.is_main_process:
             self.bar.set_postfix(loss=f"{means['loss']:.4f}", refresh=False)
             for name, mean in {**means, "learning_rate": self.config.learning_rate_at(step - 1)}.items():

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recon.files import FileError
 from recon.hand.model import HandModel
 from recon.mmhmr.quantizer import Codebook, Quantized
 
@@ -102,7 +103,11 @@ class VQMano(ModelMixin, ConfigMixin):
 
         Raises:
             HandMismatchError: trained on another hand.
+            FileError: the path is neither a folder that holds one nor the form of a hub id.
         """
+        inside = Path(path or SHIPPED) / options.get("subfolder", "")
+        if not (inside / "config.json").is_file() and str(path).count("/") != 1:
+            raise FileError(f"{inside} holds no VQ-MANO; `handloom train configs/recon/vq_mano.yaml` makes one.")
         options = {"torch_dtype": torch.float32, "use_safetensors": True, **options}
         model = super().from_pretrained(str(path or SHIPPED), **options)
         if hand is not None:

@@ -167,6 +167,7 @@ class MaskedSynthesizer(nn.Module):
         tokens: Int64[Tensor, "b l"],
         context: Any,
         guide: Float[Tensor, "b g d"] | None = None,
+        summary: Float[Tensor, "b d"] | None = None,
     ) -> Float[Tensor, "b l k"]:
         """Logits of all codes at all places.
 
@@ -174,13 +175,15 @@ class MaskedSynthesizer(nn.Module):
             tokens: codes, or `mask_id`.
             context: whatever the cross-attentions take.
             guide: guidance queries, `guides` of them.
+            summary: the condition in one vector, told to every pose token before the cross-attentions give details.
         """
         codes = functional.layer_norm(self.codes, self.codes.shape[1:])
         table = torch.cat((self.code_in(codes) + self.code_in_free, self.mask_token[None]))  # [k + 1, d]
-        x = table[tokens] + self.place  # [b, l, d]
+        told = 0.0 if summary is None else summary[:, None]
+        x = table[tokens] + self.place + told  # [b, l, d]
         if guide is not None:
             x = torch.cat((x, guide), 1)
-        x = self.graph(x)[:, : self.num_tokens]
+        x = self.graph(x)[:, : self.num_tokens] + told
         for layer in self.layers:
             x = layer(x, context)
         keys = self.code_out(codes) + self.code_out_free  # [k, d]

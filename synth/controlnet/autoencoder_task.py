@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers import AutoencoderTiny
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
@@ -54,6 +55,7 @@ class AutoencoderTask(TrainingTask):
         gradient: weight of the L1 of image gradients.
         energy: weight of the local energy of fine detail.
         unit: weight that draws the latents to zero mean and unit deviation.
+        start: folder of a trained autoencoder, whose decoder alone is trained further; its latents stay as they are.
     """
 
     def __init__(
@@ -68,12 +70,16 @@ class AutoencoderTask(TrainingTask):
         gradient: float = 1.0,
         energy: float = 0.1,
         unit: float = 0.1,
+        start: Path | None = None,
     ) -> None:
         super().__init__()
         self.train_set, self.held_out = Crops(open_pictures(data, cache, size)), open_pictures(held_out, cache, size)
         self.crop, self.latent_noise = crop, latent_noise
         self.gradient, self.energy, self.unit = gradient, energy, unit
-        self.vae = make_autoencoder(width).to(memory_format=torch.channels_last)  # a third faster on CPUs
+        self.frozen = start is not None
+        vae = AutoencoderTiny.from_pretrained(start, use_safetensors=True) if start else make_autoencoder(width)
+        self.vae = vae.to(memory_format=torch.channels_last)  # a third faster on CPUs
+        self.vae.encoder.requires_grad_(not self.frozen)
 
     def dataset(self) -> Dataset[Batch]:
         """Pictures to learn from."""
@@ -114,6 +120,9 @@ class AutoencoderTask(TrainingTask):
 
     def save_pretrained(self, folder: Path) -> None:
         """Write the autoencoder; `scaling_factor` makes the latents of unit deviation."""
+        if self.frozen:
+            self.vae.save_pretrained(folder)
+            return
         images = torch.from_numpy(np.array(self.train_set.pictures.images[:512]))
         latents = torch.cat([self.vae.encode(to_pixels(part).to(self.vae.device)).latents for part in images.split(16)])
         self.vae.register_to_config(scaling_factor=round(1 / float(latents.std()), 4))

@@ -22,6 +22,8 @@ from recon.mmhmr.transformer import MaskedSynthesizer, TokenContext, TokenCrossA
 from synth.text_to_mesh.placement import NUMBERS, sensible
 
 BETAS = 10
+QUESTIONS = 4
+WORDS_GAIN = 6.0
 BOUND = 2.5
 """Sampled shapes and placements stay within so many standard deviations."""
 
@@ -33,6 +35,8 @@ class TextStates:
     """A text encoder's output."""
 
     hidden: Float[Tensor, "b n w"]
+    words: Float[Tensor, "b w"]
+    """Mean of the embeddings of the words, before any attention."""
     absent: Bool[Tensor, "b n"]
     """True after a text's end."""
     blank: Bool[Tensor, " b"]
@@ -84,8 +88,14 @@ class TextToMesh(ModelMixin, ConfigMixin):
     ) -> None:
         super().__init__()
         self.text_in = nn.Sequential(nn.Linear(text_width, dim), nn.GELU(), nn.Linear(dim, dim), nn.LayerNorm(dim))
+        self.words_in = nn.Sequential(
+            nn.Linear(text_width, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim), nn.LayerNorm(dim)
+        )
         self.no_text = nn.Parameter(torch.randn(dim))
         self.side_in = nn.Embedding(2, dim)
+        self.questions = nn.Parameter(torch.randn(QUESTIONS, dim))
+        self.ask = nn.MultiheadAttention(dim, heads, batch_first=True)
+        self.answer = nn.Sequential(nn.Linear((QUESTIONS + 2) * dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
         self.synthesizer = MaskedSynthesizer(
             torch.zeros(codebook_size, code_dim),
             num_tokens,
@@ -105,21 +115,32 @@ class TextToMesh(ModelMixin, ConfigMixin):
         return super().from_pretrained(str(path), **options).eval()
 
     def read(self, text: TextStates, dropped: Bool[Tensor, " b"] | None = None) -> TokenContext:
-        """The text as the model sees it; blank and `dropped` ones become the learned "no text" (for guidance)."""
+        """The text as the model sees it; blank and `dropped` ones become the learned "no text" (for guidance).
+
+        The place of the start token, which says nothing in a causal encoder, holds the words as a bag: what a hand
+        does is mostly a matter of which words are there, and a bag is learned in a tenth of the steps.
+        """
         nothing = text.blank if dropped is None else text.blank | dropped
         first = torch.zeros_like(text.absent)
         first[:, 0] = True
-        hidden = torch.where(
-            (nothing[:, None] & first)[..., None], self.no_text, self.text_in(text.hidden)
-        )  # [b, n, d]
+        bag = self.words_in(WORDS_GAIN * text.words)[:, None]
+        hidden = torch.cat((bag, self.text_in(text.hidden[:, 1:])), 1)  # [b, n, d]
+        hidden = torch.where((nothing[:, None] & first)[..., None], self.no_text, hidden)
         return TokenContext(hidden, torch.where(nothing[:, None], ~first, text.absent))
 
+    def summary(self, read: TokenContext, is_right: Bool[Tensor, " b"]) -> Float[Tensor, "b d"]:
+        """Text and side in one vector: the answers to some learned questions."""
+        questions = self.questions.expand(len(read.hidden), -1, -1)
+        answers = self.ask(questions, read.hidden, read.hidden, key_padding_mask=read.absent, need_weights=False)[0]
+        return self.answer(torch.cat((answers.flatten(1), read.hidden[:, 0], self.side_in(is_right.long())), -1))
+
     def hands(self, read: TokenContext) -> HandDistributions:
-        """Side, shape and placement from the mean of the text's vectors."""
-        weight = (~read.absent).to(read.hidden)[..., None]
-        out = self.hand_head((read.hidden * weight).sum(1) / weight.sum(1)).float()
-        side, mean, log_deviation = out.split((1, BETAS + NUMBERS, BETAS + NUMBERS), -1)
-        return HandDistributions(side[:, 0], mean, log_deviation.clamp(-6.0, 2.0))
+        """Side, shape and placement from the bag of words."""
+        pooled = read.hidden[:, 0]
+        side = self.hand_head(pooled).float()[:, 0]
+        # Texts say little of shape and placement: their gradients are noise that would drown what the text learns.
+        mean, log_deviation = self.hand_head(pooled.detach()).float()[:, 1:].chunk(2, -1)
+        return HandDistributions(side, mean, log_deviation.clamp(-6.0, 2.0))
 
     def forward(
         self, tokens: Int64[Tensor, "b l"], read: TokenContext, is_right: Bool[Tensor, " b"]
@@ -128,7 +149,7 @@ class TextToMesh(ModelMixin, ConfigMixin):
         side = self.side_in(is_right.long())[:, None]  # [b, 1, d]
         present = torch.zeros_like(read.absent[:, :1])
         context = TokenContext(torch.cat((side, read.hidden), 1), torch.cat((present, read.absent), 1))
-        return self.synthesizer(tokens, context)
+        return self.synthesizer(tokens, context, summary=self.summary(read, is_right))
 
     @torch.no_grad()
     def sample_tokens(

@@ -21,9 +21,12 @@ def text_states(encoder: CLIPTextModel, tokens: Int64[Tensor, "b n"], end: int) 
     length = int(ends.max()) + 1
     hidden = encoder(input_ids=tokens[:, :length]).last_hidden_state
     places = torch.arange(length, device=tokens.device)
-    known = (encoder.get_input_embeddings().weight.detach() != 0).any(-1)[tokens[:, :length]]
+    embedding = encoder.get_input_embeddings()
+    known = (embedding.weight.detach() != 0).any(-1)[tokens[:, :length]]
     inside = (places > 0) & (places < ends[:, None])
-    return TextStates(hidden.float(), places > ends[:, None], ~(known & inside).any(-1))
+    share = inside / inside.sum(-1, keepdim=True).clamp_min(1)  # [b, n]
+    words = (share[:, None] @ embedding(tokens[:, :length]).float())[:, 0]
+    return TextStates(hidden.float(), words, places > ends[:, None], ~(known & inside).any(-1))
 
 
 @torch.no_grad()
