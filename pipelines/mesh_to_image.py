@@ -6,6 +6,7 @@ pipe = HandControlNetPipeline.from_pretrained()
 picture = pipe("a right fist", control_image=drawn.mesh, control="mesh").images[0]
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +18,13 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from pipelines.choices import Control
 from pipelines.output import HandImageOutput
 from recon.files import FileError
 from synth.controlnet.networks import BASE, CONTROLNET
 
-Control = Literal["mesh", "pose", "mesh+pose"]
+log = logging.getLogger(__name__)
+
 ControlImage = Image.Image | np.ndarray | Tensor | Sequence[Any]
 """RGB pictures: a Pillow image, uint8 or float 0..1 arrays [n,s,s,c], tensors 0..1 [n,c,s,s], or a list of them; with
 "mesh+pose" an array or tensor of 6 channels, or a pair (mesh pictures, pose pictures)."""
@@ -125,7 +128,7 @@ class HandControlNetPipeline(StableDiffusionControlNetPipeline):
                 else (pictures.expand(len(prompts), -1, -1, -1))
             )
         result = super().__call__(
-            prompt=prompts,
+            prompt=[self.cut(text) for text in prompts],
             image=pictures,
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
@@ -137,6 +140,15 @@ class HandControlNetPipeline(StableDiffusionControlNetPipeline):
             **kwargs,
         )
         return HandImageOutput(images=result.images) if return_dict else (result.images,)
+
+    def cut(self, prompt: str) -> str:
+        """The part of a prompt that the text encoder reads; what is left out is logged."""
+        limit = self.tokenizer.model_max_length
+        tokens = self.tokenizer(prompt, truncation=False, verbose=False).input_ids
+        if len(tokens) <= limit:
+            return prompt
+        log.info("A prompt of %d tokens is cut to the %d that the text encoder reads.", len(tokens), limit)
+        return self.tokenizer.decode(tokens[1 : limit - 1])
 
     def check_control(self, control_image: ControlImage, control: str) -> Tensor | list[Tensor]:
         """The ControlNet's input [n,c,s,s] in 0..1 (or one per ControlNet), from whatever the caller has.

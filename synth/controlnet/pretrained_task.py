@@ -51,7 +51,7 @@ class PretrainedControlNetTask(ControlNetTask):
     ) -> None:
         TrainingTask.__init__(self)
         self.drop_caption, self.drop_one_control, self.drop_controls = drop_caption, drop_one_control, drop_controls
-        self.steps = steps
+        self.steps, self.hand_weight = steps, 1.0
         try:
             pipeline = StableDiffusionPipeline.from_pretrained(
                 base, use_safetensors=True, torch_dtype=torch.float32, safety_checker=None

@@ -72,6 +72,7 @@ class ControlNetTask(TrainingTask):
         drop_caption: share of samples without caption.
         drop_one_control: share of samples without the mesh picture, and likewise without the pose picture.
         drop_controls: share of samples without any.
+        hand_weight: weight of the hand in the loss, where the background has 1: fingers are small, and what matters.
         steps: denoising steps of the validation pictures.
     """
 
@@ -91,11 +92,12 @@ class ControlNetTask(TrainingTask):
         drop_caption: float = 0.12,
         drop_one_control: float = 0.15,
         drop_controls: float = 0.05,
+        hand_weight: float = 4.0,
         steps: int = 20,
     ) -> None:
         super().__init__()
         self.drop_caption, self.drop_one_control, self.drop_controls = drop_caption, drop_one_control, drop_controls
-        self.steps = steps
+        self.steps, self.hand_weight = steps, hand_weight
         self.vae = AutoencoderTiny.from_pretrained(autoencoder, use_safetensors=True).requires_grad_(False)
         self.text = HandClip.from_pretrained(handclip).requires_grad_(False)
         self.scheduler = make_scheduler()
@@ -159,14 +161,18 @@ class ControlNetTask(TrainingTask):
         tokens = self._choose_captions(batch["tokens"].long())
         with torch.no_grad():
             hidden = self.hidden_states(tokens)
-        control = self.drop_control(batch["control"].permute(0, 3, 1, 2).float() / 255)
+        control = batch["control"].permute(0, 3, 1, 2).float() / 255
+        hand = functional.adaptive_max_pool2d(control[:, :3].amax(1, keepdim=True), x_0.shape[-2:]) > 0
+        control = self.drop_control(control)
         # One time from each of `count` equal parts of the schedule: less noise in the loss than independent times.
         parts = (torch.randperm(count, device=device) + torch.rand(count, device=device)) / count
         timesteps = (parts * len(self.signal)).long().clamp(max=len(self.signal) - 1)
         signal, level = (table[timesteps].view(-1, 1, 1, 1) for table in (self.signal, self.noise_level))
         noise = torch.randn_like(x_0)
         output = self.predict(signal * x_0 + level * noise, timesteps, hidden, control)
-        return functional.mse_loss(output.float(), self.target(x_0, noise, signal, level)), {}
+        errors = (output.float() - self.target(x_0, noise, signal, level)).square()
+        weights = torch.where(hand, self.hand_weight, 1.0)
+        return (weights * errors).mean() / weights.mean(), {"unweighted": errors.mean()}
 
     def hidden_states(self, tokens: Tensor) -> Float[Tensor, "b n w"]:
         """What the UNet attends to."""

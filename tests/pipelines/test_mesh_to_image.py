@@ -96,6 +96,14 @@ def test_text_control_and_steps_are_used(pipe: HandControlNetPipeline, control: 
     assert not np.array_equal(first, other_text) and not np.array_equal(first, other_control)
 
 
+def test_a_long_prompt_is_cut_where_the_text_encoder_ends(pipe: HandControlNetPipeline, control: np.ndarray) -> None:
+    long = "a right hand with brown skin, the thumb out, 手 " * 400
+    assert pipe.cut("A right fist!") == "A right fist!"
+    ids = [pipe.tokenizer(text, truncation=True).input_ids for text in (long, pipe.cut(long))]
+    assert ids[0] == ids[1]
+    assert pipe(long, control[:1], "mesh+pose", generator=seeds(0), **FAST).images.shape == (1, 32, 32, 3)
+
+
 def test_output_types_and_callback(pipe: HandControlNetPipeline, control: np.ndarray) -> None:
     steps = []
 
