@@ -131,5 +131,6 @@ def save_base(
         feature_extractor=None,
         requires_safety_checker=False,
     )
+    vae.register_to_config(_name_or_path="")  # not where it was trained
     pipeline.to(torch.float16, silence_dtype_warnings=True).save_pretrained(folder, safe_serialization=True)
     vae.float(), unet.float()
