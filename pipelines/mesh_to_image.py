@@ -148,7 +148,7 @@ class HandControlNetPipeline(StableDiffusionControlNetPipeline):
         if len(tokens) <= limit:
             return prompt
         log.info("A prompt of %d tokens is cut to the %d that the text encoder reads.", len(tokens), limit)
-        return self.tokenizer.decode(tokens[1 : limit - 1])
+        return self.tokenizer.decode(tokens[1 : limit - 1]).rstrip("\ufffd")  # half a letter of another script
 
     def check_control(self, control_image: ControlImage, control: str) -> Tensor | list[Tensor]:
         """The ControlNet's input [n,c,s,s] in 0..1 (or one per ControlNet), from whatever the caller has.
