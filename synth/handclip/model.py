@@ -24,6 +24,8 @@ from recon.files import FileError, open_json
 from synth.handclip.tokenizer import CONTEXT_LENGTH, END, START, VOCABULARY, tokenize
 
 WEIGHTS = Path(__file__).parent / "weights"
+WORD_DEVIATION, PLACE_DEVIATION = 0.5, 0.05
+"""Of the numbers that a word's and a place's embedding start with."""
 IMAGE_BATCH = 8
 """Pictures that are encoded at once, always: so a picture's features do not depend on its company."""
 
@@ -81,7 +83,20 @@ class HandClip(nn.Module):
             "layers": config.text_layers,
         }
         self.clip = CustomTextCLIP(config.embed_dim, vision, text)
+        self._separate_words()
         self.eval()
+
+    def _separate_words(self) -> None:
+        """Let words differ by more than their places do, from the start.
+
+        CLIP starts its embeddings as small as 0.02: on few captions all texts then stay nearly the same one.
+        The end of a text, whose vector stands for the whole, starts small and so is what it attends to.
+        """
+        embedding, position = self.clip.text.token_embedding, self.clip.text.positional_embedding
+        nn.init.normal_(embedding.weight, std=WORD_DEVIATION)
+        nn.init.normal_(position, std=PLACE_DEVIATION)
+        with torch.no_grad():
+            embedding.weight[[START, END]] *= PLACE_DEVIATION
 
     @classmethod
     def from_pretrained(cls, path: str | Path | None = None) -> HandClip:

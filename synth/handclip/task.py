@@ -64,6 +64,7 @@ class HandClipTask(TrainingTask):
         config: sizes of the model.
         size: side of the pictures in the cache.
         word_dropout: share of tokens made unknown.
+        wordings: captions of a picture that a step takes: the text tower is the cheaper one.
         pose_weight: weight of reading the pose off the features.
         retrieval: held-out pictures among which a caption looks for its own.
     """
@@ -76,13 +77,15 @@ class HandClipTask(TrainingTask):
         config: HandClipConfig | None = None,
         size: int = 128,
         word_dropout: float = 0.05,
+        wordings: int = 2,
         pose_weight: float = 1.0,
         retrieval: int = 100,
     ) -> None:
         super().__init__()
         self.train_set = CaptionedPictures(open_pictures(data, cache, size))
         self.held_out = CaptionedPictures(open_pictures(held_out, cache, size))
-        self.word_dropout, self.pose_weight, self.retrieval = word_dropout, pose_weight, retrieval
+        self.word_dropout, self.wordings = word_dropout, wordings
+        self.pose_weight, self.retrieval = pose_weight, retrieval
         self.model = HandClip(config)
         self.image_to_pose = nn.Linear(self.model.config.embed_dim, POSE_SIZE)
         self.text_to_pose = nn.Linear(self.model.config.embed_dim, POSE_SIZE)
@@ -92,18 +95,21 @@ class HandClipTask(TrainingTask):
         return self.train_set
 
     def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """Contrast each picture with one of its wordings, and read the pose off both."""
+        """Contrast each picture with some of its wordings, and read the pose off both."""
         tokens = batch["tokens"].long()
-        chosen = torch.randint(tokens.shape[1], (len(tokens),), device=tokens.device)
-        tokens = tokens[torch.arange(len(tokens), device=tokens.device), chosen]
+        wordings = torch.rand(tokens.shape[:2], device=tokens.device).argsort(-1)[:, : self.wordings]
+        tokens = tokens.gather(1, wordings[..., None].expand(-1, -1, tokens.shape[-1])).flatten(0, 1)
         tokens = tokens[:, : int((tokens != END).sum(-1).max()) + 1]
         keep = (torch.rand(tokens.shape, device=tokens.device) >= self.word_dropout).float()
         pixels = self.model.preprocess(batch["image"])
         image = self.model.image_features(varied(pixels))
-        text = self.model.text_features(tokens, keep).pooled
-        contrast, correct = contrastive_loss(image, text, self.model.clip.logit_scale.exp().clamp(max=100))
+        text = self.model.text_features(tokens, keep).pooled.unflatten(0, (len(image), -1))
+        scale = self.model.clip.logit_scale.exp().clamp(max=100)
+        contrasts = [contrastive_loss(image, wording, scale) for wording in text.unbind(1)]
+        contrast, correct = (torch.stack(values).mean() for values in zip(*contrasts, strict=True))
         read_image = functional.smooth_l1_loss(self.image_to_pose(image), batch["pose"], beta=0.1)
-        read_text = functional.smooth_l1_loss(self.text_to_pose(text), batch["pose"], beta=0.1)
+        poses = batch["pose"][:, None].expand(-1, text.shape[1], -1)
+        read_text = functional.smooth_l1_loss(self.text_to_pose(text), poses, beta=0.1)
         loss = contrast + self.pose_weight * (read_image + read_text)
         return loss, {"contrast": contrast, "right": correct, "pose_of_image": read_image, "pose_of_text": read_text}
 
