@@ -1,1 +1,1 @@
-"""Every data set of hands as one record: readers, crops, augmentation, mixtures, loading (shared form of the papers)."""
+"""Every data set of hands as one record: readers, crops, augmentation, mixtures, loading."""

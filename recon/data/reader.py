@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float
 
 from recon.data.record import Frame
 from recon.files import FileError
@@ -26,8 +26,8 @@ class ManoBasis:
     Both are in the user's own file (`handloom assets import-mano`) and never in the repository.
     """
 
-    mean: Float32[np.ndarray, " 45"]
-    components: Float32[np.ndarray, "45 45"]
+    mean: Float[np.ndarray, " 45"]
+    components: Float[np.ndarray, "45 45"]
     """Rows are directions."""
 
 

@@ -1,7 +1,7 @@
 """The one record that every data set is read into: a hand in a picture, and what is known of it.
 
 Metres, pixels, radians; OpenCV camera axes; joints in the OpenPose order; poses with a flat mean. A reader turns its
-data set into this, and nothing downstream knows which one it was. What a set does not label is None, and no loss sees it.
+data set into this, and nothing downstream knows which one it was. What a set does not label is None: no loss sees it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from datasets import Features, Image, List, Value
-from jaxtyping import Float32
+from jaxtyping import Float
 
 from recon.files import FileError
 
@@ -79,6 +79,8 @@ SHAPES: dict[str, tuple[int, ...]] = {
 """Of the fields that are arrays."""
 METRIC = ("joints", "transl", "vertices")
 """Fields in metres, in the camera frame: without them there is no 3D loss."""
+Numbers = Float[np.ndarray, "..."]
+"""An array whose shape stands in `SHAPES`."""
 LARGEST = 100.0
 """Metres: further away, something is in the wrong unit."""
 
@@ -99,15 +101,15 @@ class HandRecord:
     dataset: str
     split: str
     is_right: bool | None
-    box: Float32[np.ndarray, " 4"]
-    keypoints_2d: Float32[np.ndarray, "21 3"]
-    intrinsics: Float32[np.ndarray, "3 3"] | None = None
-    joints: Float32[np.ndarray, "21 3"] | None = None
-    betas: Float32[np.ndarray, " 10"] | None = None
-    global_orient: Float32[np.ndarray, " 3"] | None = None
-    hand_pose: Float32[np.ndarray, " 45"] | None = None
-    transl: Float32[np.ndarray, " 3"] | None = None
-    vertices: Float32[np.ndarray, "778 3"] | None = None
+    box: Numbers
+    keypoints_2d: Numbers
+    intrinsics: Numbers | None = None
+    joints: Numbers | None = None
+    betas: Numbers | None = None
+    global_orient: Numbers | None = None
+    hand_pose: Numbers | None = None
+    transl: Numbers | None = None
+    vertices: Numbers | None = None
     mask: bytes | None = None
     caption: str | None = None
 
@@ -147,7 +149,7 @@ class Frame:
     """For a picture without a labelled hand: the reason in words, "no hand is labelled"."""
 
 
-def box_of_points(keypoints: Float32[np.ndarray, "n 3"]) -> Float32[np.ndarray, " 4"]:
+def box_of_points(keypoints: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " 4"]:
     """x0, y0, x1, y1 around the points whose confidence is above 0.
 
     Raises:
@@ -159,7 +161,7 @@ def box_of_points(keypoints: Float32[np.ndarray, "n 3"]) -> Float32[np.ndarray, 
     return np.concatenate((seen.min(0), seen.max(0))).astype(np.float32)
 
 
-def project_points(points: Float32[np.ndarray, "n 3"], intrinsics: Float32[np.ndarray, "3 3"]) -> np.ndarray:
+def project_points(points: Float[np.ndarray, "n 3"], intrinsics: Float[np.ndarray, "3 3"]) -> np.ndarray:
     """Pixels [n,2] of camera-frame points by a camera matrix."""
     pixels = np.asarray(points, np.float64) @ np.asarray(intrinsics, np.float64).T
     return (pixels[:, :2] / pixels[:, 2:]).astype(np.float32)
