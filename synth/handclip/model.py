@@ -191,6 +191,24 @@ class HandClip(nn.Module):
         unseen[seen] = False
         self.clip.text.token_embedding.weight[unseen.to(self.device)] = 0
 
+    @torch.no_grad()
+    def spread_words(self, tokens: Int[Tensor, "b n"]) -> None:
+        """Take out what the vectors of all words have in common before the last norm.
+
+        In training that common part grows to several times their differences, and the norm then leaves of each word
+        a fifth. The last layer's bias absorbs it, so the tower stays an ordinary one. What reads the tower (the
+        projection of texts, a painter) is to be trained after this.
+
+        Args:
+            tokens: of captions, the more the better.
+        """
+        text = self.clip.text
+        embedded = text.token_embedding(tokens) + text.positional_embedding[: tokens.shape[1]]
+        length = tokens.shape[1]
+        final = text.transformer(embedded, attn_mask=text.attn_mask[:length, :length])
+        words = final[(tokens != START) & (tokens != END)]
+        text.transformer.resblocks[-1].mlp.c_proj.bias -= words.mean(0)
+
     def clip_text_model(self) -> CLIPTextModel:
         """The text tower as a transformers class; its `last_hidden_state` is `TextFeatures.hidden`."""
         config = self.config

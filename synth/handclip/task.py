@@ -23,6 +23,8 @@ from synth.handclip.tokenizer import END, tokenize
 from synth.pictures import Pictures, open_pictures
 
 POSE_SIZE = 45 + 9 + 1
+SPREAD_OVER = 2000
+"""Pictures whose longest captions say what all words have in common."""
 
 
 class CaptionedPictures(Dataset[Batch]):
@@ -67,6 +69,8 @@ class HandClipTask(TrainingTask):
         wordings: captions of a picture that a step takes: the text tower is the cheaper one.
         pose_weight: weight of reading the pose off the features.
         retrieval: held-out pictures among which a caption looks for its own.
+        start: a trained HandCLIP: its words are spread, its text tower then stays as it is, and the image tower
+            and the projections into the shared space are trained further.
     """
 
     def __init__(
@@ -80,15 +84,25 @@ class HandClipTask(TrainingTask):
         wordings: int = 2,
         pose_weight: float = 1.0,
         retrieval: int = 100,
+        start: Path | None = None,
     ) -> None:
         super().__init__()
         self.train_set = CaptionedPictures(open_pictures(data, cache, size))
         self.held_out = CaptionedPictures(open_pictures(held_out, cache, size))
         self.word_dropout, self.wordings = word_dropout, wordings
         self.pose_weight, self.retrieval = pose_weight, retrieval
-        self.model = HandClip(config)
+        self.model = HandClip(config) if start is None else self._spread(start)
         self.image_to_pose = nn.Linear(self.model.config.embed_dim, POSE_SIZE)
         self.text_to_pose = nn.Linear(self.model.config.embed_dim, POSE_SIZE)
+
+    def _spread(self, start: Path) -> HandClip:
+        """The HandCLIP of a folder with its words spread, and no gradients for what they are made by."""
+        model = HandClip.from_pretrained(start)
+        model.spread_words(self.train_set.tokens[:SPREAD_OVER, -1].long())
+        model.clip.text.requires_grad_(False)
+        model.clip.text.text_projection.requires_grad_(True)
+        nn.init.normal_(model.clip.text.text_projection, std=model.config.text_width**-0.5)
+        return model
 
     def dataset(self) -> Dataset[Batch]:
         """Pictures to learn from."""
