@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
@@ -43,16 +44,16 @@ def contact_sheet(
     width = tile or max(image.shape[1] for image in images)
     height = tile or max(image.shape[0] for image in images)
     columns = min(columns or math.ceil(math.sqrt(len(images))), len(images))
-    font = ImageFont.load_default(size=max(11, min(16, width // 12)))
-    line_height = sum(font.getmetrics()) + 1  # type: ignore[union-attr]
+    font = _font(max(11, min(16, width // 12)))
+    line_height = sum(font.getmetrics()) + 1
     texts = [_wrap(caption, font, width, caption_lines) for caption in captions or [""] * len(images)]
     rows = [range(start, min(start + columns, len(images))) for start in range(0, len(images), columns)]
     text_heights = [max(len(texts[index]) for index in row) * line_height for row in rows]
 
     sheet_width = gap + columns * (width + gap)
-    title_font = ImageFont.load_default(size=max(14, min(28, sheet_width // 32)))
+    title_font = _font(max(14, min(28, sheet_width // 32)))
     heading = _wrap(title, title_font, sheet_width - 2 * gap, 2) if title else []
-    title_line = sum(title_font.getmetrics()) + 2  # type: ignore[union-attr]
+    title_line = sum(title_font.getmetrics()) + 2
     top = gap + (len(heading) * title_line + gap if heading else 0)
     sheet = Image.new("RGB", (sheet_width, top + sum(height + gap + text for text in text_heights)), PAPER)
     pen = ImageDraw.Draw(sheet)
@@ -76,7 +77,12 @@ def _fitted(image: np.ndarray, width: int, height: int) -> Image.Image:
     return Image.fromarray(image).resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC)
 
 
-def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int, max_lines: int) -> list[str]:
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with matplotlib: prompts may be Greek or Cyrillic, which Pillow's own font lacks."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
+
+
+def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int, max_lines: int) -> list[str]:
     """A text cut into lines of at most `width` pixels; what does not fit ends in dots."""
     lines: list[str] = []
     line = ""
@@ -94,7 +100,7 @@ def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: 
     return [*lines, line] if line else lines
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def _shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     """The text itself, or as much of its beginning as fits before dots."""
     if font.getlength(text) <= width:
         return text

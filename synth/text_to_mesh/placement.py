@@ -14,9 +14,9 @@ from torch import Tensor
 
 NUMBERS = 4
 STEPS = 8
-LEAST = (math.log(1.2), math.log(0.4), -0.1, -0.1)
-MOST = (math.log(2.6), math.log(0.75), 0.1, 0.1)
-"""What `sensible` keeps to: about the range of the rendered world."""
+LEAST = (math.log(1.3), math.log(0.42), -0.08, -0.08)
+MOST = (math.log(2.4), math.log(0.6), 0.08, 0.08)
+"""What `sensible` keeps to: the range of the rendered world, but for its smallest hands."""
 
 
 def placement_of(

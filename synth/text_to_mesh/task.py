@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Subset
+from transformers import CLIPTextModel
 
 from eval.text_to_mesh import nearest_class
 from recon.hand.model import HandModel, HandParams
@@ -69,7 +70,8 @@ class TextToMeshTask(TrainingTask):
             and only there the text alone decides.
         read_first: steps that only learn to read (summary, side, shape, placement), all words known; they cost little.
         mesh_every: the losses on rotations and joints see every n-th hand of a batch.
-        start: folder of an earlier text-to-mesh model whose synthesizer to start from; "" starts from nothing.
+        start: folder of an earlier text-to-mesh model to train further, its text encoder too unless `new_text`;
+            "" starts from nothing.
         loss: weights.
         validation_hands: held-out captions per validation.
     """
@@ -128,7 +130,10 @@ class TextToMeshTask(TrainingTask):
         )
         if start:
             earlier = TextToMesh.from_pretrained(Path(start) / "text_to_mesh")
-            self.model.synthesizer.load_state_dict(earlier.synthesizer.state_dict())
+            self.model.load_state_dict(earlier.state_dict())
+            if not new_text:
+                encoder = CLIPTextModel.from_pretrained(Path(start) / "text_encoder", use_safetensors=True)
+                self.text_encoder.load_state_dict(encoder.state_dict())
         self.coarse = nn.Linear(dim, 16 * 6)
         self.model.synthesizer.codes.copy_(self.vq_mano.codebook.embedding)
 
