@@ -174,7 +174,8 @@ def _cameras(path: Path) -> dict[tuple[str, str], _Camera]:
 
 def _joints(path: Path) -> tuple[dict[tuple[str, str], int], Float[np.ndarray, "n 42 3"]]:
     """Capture and frame -> row, and the joints of all rows in world millimetres."""
-    places, joints = {}, []
+    places: dict[tuple[str, str], int] = {}
+    joints: list[np.ndarray] = []
     for capture, frames in mapping(open_json(path, max_bytes=MAX_TABLE_BYTES), str(path)).items():
         for frame, row in mapping(frames, f"{path}: capture {capture}").items():
             places[capture, frame] = len(joints)
@@ -190,7 +191,8 @@ def _mano(path: Path) -> tuple[dict[tuple[str, str, str], int], Float[np.ndarray
     """
     if not path.exists():
         return {}, np.zeros((0, 58))
-    places, found = {}, []
+    places: dict[tuple[str, str, str], int] = {}
+    found: list[np.ndarray] = []
     for capture, frames in mapping(open_json(path, max_bytes=MAX_TABLE_BYTES), str(path)).items():
         for frame, hands in mapping(frames, f"{path}: capture {capture}").items():
             for side, _ in SIDES:
