@@ -1,6 +1,6 @@
 """The data-set card of a run: a README by which `load_dataset("DIR")` reads the folder as is (DESIGN section 8)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import yaml
 from datasets import DatasetInfo
@@ -12,15 +12,16 @@ DATA_FILES = {
     "webdataset": "data/{}-*.tar",
     "imagefolder": "data/{}-*/*",
 }
+TAGS = ("hands", "synthetic", "mano", "handloom")
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def front_matter(run: RunFolder, title: str, rows: int) -> str:
+def front_matter(run: RunFolder, title: str, rows: int, tags: Sequence[str] = TAGS) -> str:
     """The YAML that the Hub and `datasets` read."""
     plan = run.plan
     matter: dict[str, object] = {
         "pretty_name": title,
-        "tags": ["hands", "synthetic", "mano", "handloom"],
+        "tags": list(tags),
         "task_categories": ["keypoint-detection", "text-to-image"],
         "size_categories": [next((name for limit, name in SIZES if rows < limit), "n>1M")],
     }
@@ -32,7 +33,14 @@ def front_matter(run: RunFolder, title: str, rows: int) -> str:
     return yaml.safe_dump(matter, sort_keys=False, allow_unicode=True, width=120)
 
 
-def card_text(run: RunFolder, title: str, summary: str, columns: Mapping[str, str], sections: Mapping[str, str]) -> str:
+def card_text(
+    run: RunFolder,
+    title: str,
+    summary: str,
+    columns: Mapping[str, str],
+    sections: Mapping[str, str],
+    tags: Sequence[str] = TAGS,
+) -> str:
     """The whole card in Markdown.
 
     Args:
@@ -41,6 +49,7 @@ def card_text(run: RunFolder, title: str, summary: str, columns: Mapping[str, st
         summary: the paragraph under it.
         columns: column -> what it holds, with shape and unit.
         sections: heading -> Markdown, in order.
+        tags: what the Hub finds it by.
 
     Raises:
         ValueError: a column without a description, or the other way round.
@@ -49,7 +58,7 @@ def card_text(run: RunFolder, title: str, summary: str, columns: Mapping[str, st
     if odd:
         raise ValueError(f"The card's columns differ from the data set's in {', '.join(odd)}.")
     manifest = run.manifest()
-    lines = [f"---\n{front_matter(run, title, manifest['rows'])}---\n", f"# {title}\n", f"{summary}\n"]
+    lines = [f"---\n{front_matter(run, title, manifest['rows'], tags)}---\n", f"# {title}\n", f"{summary}\n"]
     lines.append(
         f"{manifest['rows']:,} rows in {sum(1 for entry in manifest['shards'] if entry['file'])} shard(s)"
         f"; {manifest['rejected']:,} sample(s) rejected (`rejected.jsonl`).\n"

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
     "generate": ("pipelines.generate:generate", "text prompts in, a labelled hand-image data set out"),
     "pose": ("pipelines.pose:pose", "text to hand meshes, with a sheet"),
     "render": ("pipelines.render:render", "a data set from the rendered world"),
+    "convert": ("pipelines.convert:convert", "public data sets into the one record"),
     "train": ("pipelines.train:train", "train any model from its YAML file"),
     "evaluate": (
         {
@@ -115,6 +116,9 @@ def build_parser(function: Function, name: str) -> Any:
         parser.add_argument("--config", action="config", help="YAML file with any of these settings")
     for key, parameter in parameters.items():
         hint, text = hints[key], texts.get(key, "")
+        if hint is bool and parameter.default is False:
+            parser.add_argument(f"--{key.replace('_', '-')}", action="store_true", help=text)
+            continue
         if parameter.default is not inspect.Parameter.empty:
             parser.add_argument(f"--{key.replace('_', '-')}", type=hint, default=parameter.default, help=text)
         elif parameter.kind is inspect.Parameter.KEYWORD_ONLY:
