@@ -9,7 +9,7 @@ Colour and occlusion change pixels of finished crops. A drawn batch is decided b
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -85,12 +85,6 @@ class Draw:
     occluder_kind: Float[Tensor, "b 2"]
     """Below 0.5: an ellipse, else a rectangle; below 0.5: noise, else a patch of the batch's next crop."""
     noise_seed: int
-
-    def __post_init__(self) -> None:
-        """Hold all parts to one batch size."""
-        lengths = {len(value) for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)}
-        if len(lengths) != 1:
-            raise ValueError(f"the parts of a draw have lengths {sorted(lengths)}; allowed is one.")
 
 
 def draw(config: AugmentationConfig, count: int, generator: torch.Generator) -> Draw:

@@ -101,8 +101,6 @@ def test_drawn_numbers_keep_within_their_bounds_and_rates():
     assert np.rad2deg(drawn.angle.abs().max()) <= config.rotation
     for share, rate in ((drawn.angle != 0, config.rotation_rate), (drawn.flip, 0.5), (drawn.occluded, 0.3)):
         assert abs(share.float().mean() - rate) < 0.03
-    with pytest.raises(ValueError, match="lengths"):
-        replace(drawn, flip=drawn.flip[:7])
 
 
 def test_colours_change_as_named():
