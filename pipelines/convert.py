@@ -85,8 +85,10 @@ def convert(
     _warn(reader, limit)
     model = hand_of(reader, mano)
     if check or out is None:
-        return _check(reader, model, limit, sheet or Path(f"{name}_check.png"))
-    return _convert(reader, model, out, num_workers, shard_size, limit)
+        _check(reader, model, limit, sheet or Path(f"{name}_check.png"))
+    else:
+        _convert(reader, model, out, num_workers, shard_size, limit)
+    return None
 
 
 def mano_basis(path: Path) -> ManoBasis:
