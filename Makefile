@@ -34,6 +34,7 @@ bench: setup ## speed and memory, side by side
 	@$(BIN)/handloom bench render
 	@$(BIN)/handloom bench world
 	@$(BIN)/handloom bench memory
+	@$(BIN)/handloom bench data
 
 lock: setup ## resolve the dependencies of pyproject.toml again
 	@uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header \

@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
             "render": "pipelines.bench.render:render",
             "world": "pipelines.bench.world:world",
             "memory": "pipelines.bench.memory:memory",
+            "data": "pipelines.bench.data:data",
         },
         "speed and memory, side by side",
     ),
