@@ -1,3 +1,5 @@
+"""Scores of files of predictions: perfect ones, moved ones, zeros, and what cannot be scored."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""DexYCB's tree read back: PCA poses of both sides, empty pictures, the official splits, damage."""
+
 import pickle
 from pathlib import Path
 

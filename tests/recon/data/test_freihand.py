@@ -1,3 +1,5 @@
+"""FreiHAND's tree, written from rendered hands, read back: labels, masks, an unlabelled evaluation, damage."""
+
 import json
 import pickle
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""H2O-3D's tree read back: two hands a picture, each of its own side."""
+
 import pickle
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""HO-3D's tree in OpenGL axes read back: both versions, released evaluation labels, damage, hostile pickles."""
+
 import json
 import os
 import pickle

@@ -1,3 +1,5 @@
+"""Files of predictions: written, read back, and held against the labels of the set itself."""
+
 import json
 from pathlib import Path
 
