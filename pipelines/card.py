@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import yaml
-from datasets import DatasetInfo
+from datasets import DatasetInfo, SplitDict, SplitInfo
 
 from pipelines.run_folder import RunFolder
 
@@ -29,8 +29,16 @@ def front_matter(run: RunFolder, title: str, rows: int, tags: Sequence[str] = TA
         files = [{"split": plan.split, "path": DATA_FILES[plan.format].format(plan.split)}]
         matter["configs"] = [{"config_name": "default", "data_files": files}]
         if plan.format == "parquet":
-            matter["dataset_info"] = DatasetInfo(features=plan.features)._to_yaml_dict()
+            matter["dataset_info"] = _dataset_info(run)._to_yaml_dict()
     return yaml.safe_dump(matter, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _dataset_info(run: RunFolder) -> DatasetInfo:
+    """Columns and sizes; without the sizes, `datasets` takes folders of one name for the same and loads the first."""
+    manifest, split = run.manifest(), run.plan.split
+    size = sum(entry["bytes"] for entry in manifest["shards"])
+    splits = SplitDict({split: SplitInfo(name=split, num_bytes=size, num_examples=manifest["rows"])})
+    return DatasetInfo(features=run.plan.features, splits=splits, download_size=size, dataset_size=size)
 
 
 def card_text(

@@ -120,8 +120,10 @@ def test_empty_frames_and_two_hands_in_a_picture(
     assert "should have" not in caplog.text
     (line,) = [json.loads(line) for line in (tmp_path / "out/rejected.jsonl").read_text().splitlines()]
     assert line["kind"] == "no hand" and line["reason"] == "no hand is labelled"
-    assert len(load_dataset(str(tmp_path / "out"), split="test", cache_dir=str(tmp_path / "cache"))) == 3
-    assert convert(rendered, tmp_path / "all") == 0
+    cache = str(tmp_path / "cache")
+    assert len(load_dataset(str(tmp_path / "out"), split="test", cache_dir=cache)) == 3
+    assert convert(rendered, tmp_path / "all" / "out") == 0  # another folder of the same name is another data set
+    assert len(load_dataset(str(tmp_path / "all" / "out"), split="test", cache_dir=cache)) == 9
     assert "split test should have 12 pictures" in caplog.text
 
 
