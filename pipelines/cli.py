@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
             "reconstruction": "pipelines.evaluate:reconstruction",
             "generation": "pipelines.evaluate:generation",
             "text-to-mesh": "pipelines.evaluate:text_to_mesh",
+            "predictions": "pipelines.evaluate:predictions",
         },
         "the scores of estimators and generators",
     ),

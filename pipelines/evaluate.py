@@ -70,7 +70,7 @@ def read_arrays(path: str | Path, shapes: Mapping[str, Shape]) -> dict[str, np.n
     return arrays
 
 
-def _or_null(value: float) -> float | None:
+def _or_null(value: float | int) -> float | int | None:
     """A figure for JSON, which has no NaN: null where nothing could be counted."""
     return None if math.isnan(value) else value
 
@@ -183,3 +183,21 @@ def text_to_mesh(
     write_json_atomic(out, asdict(found))
     least = found.rate_of_class[found.least]
     logger.info("%.1f %% show the asked pose, at least %.0f %% (%s)", 100 * found.rate, 100 * least, found.least)
+
+
+def predictions(pred: Path, *, dataset: str, root: Path, out: Path, split: str = "evaluation") -> None:
+    """Scores of a pred.json, the form that the servers of FreiHAND and HO-3D take, where annotations are released.
+
+    Args:
+        pred: the file, in the data set's own axes and order of joints.
+        dataset: freihand, ho3d-v2 or ho3d-v3.
+        root: the data set's folder.
+        out: JSON file to write.
+        split: the split that was predicted; every picture has a row.
+    """
+    from pipelines.score_predictions import score_predictions
+
+    scores = score_predictions(pred, dataset, root, split)
+    write_json_atomic(out, {name: _or_null(score) for name, score in scores.items()})
+    aligned, unaligned = scores["pa_mpjpe_mm"], scores["mpjpe_mm"]
+    logger.info("PA-MPJPE %.3f mm, unaligned %.1f mm; all scores are in %s", aligned, unaligned, out)

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.cli import run
 from pipelines.score_predictions import released_hands, score_predictions
 from recon.data.pred_json import Predictions, form_of, write_predictions
 from recon.data.reader import reader_class
-from recon.files import FileError
+from recon.files import FileError, open_json
 from tests.data_sets import freihand, ho3d
 from tests.data_sets.rebuild import made_up_basis
 from tests.data_sets.truth import Truth, truths
@@ -82,3 +83,13 @@ def test_what_cannot_be_scored_is_said(tmp_path: Path):
     write_set(tmp_path / "ho3d", "ho3d-v2")
     with pytest.raises(FileError, match="ho3d-v2 train cannot be scored here"):
         released_hands(reader_class("ho3d-v2")(tmp_path / "ho3d", "train"))
+
+
+def test_the_command_writes_the_scores(tmp_path: Path):
+    write_set(tmp_path, "freihand")
+    write_predictions(tmp_path / "pred.json", truth_of(right_hands()), form_of("freihand"))
+    arguments = ["evaluate", "predictions", str(tmp_path / "pred.json"), "--dataset", "freihand"]
+    assert run([*arguments, "--root", str(tmp_path), "--out", str(tmp_path / "scores.json")]) == 0
+    assert open_json(tmp_path / "scores.json")["mpjpe_mm"] < 1e-3
+    assert run([*arguments, "--root", str(tmp_path / "none"), "--out", str(tmp_path / "other.json")]) == 2
+    assert not (tmp_path / "other.json").exists()
