@@ -149,20 +149,21 @@ def change_pixels(
     """Colours and occluders of a batch of finished crops.
 
     Args:
-        image: RGB.
+        image: RGB; overwritten where its channels lie last in memory, as `cut_all` leaves them.
         keypoints_2d: crop coordinates and confidence; an occluder lies over one that is labelled and in the crop, and
             where there is none, none is drawn.
         drawn: what happens.
     """
     crops = image.permute(0, 2, 3, 1).contiguous().numpy()
-    changed = np.empty_like(crops)
-    for source, target, color in zip(crops, changed, drawn.color.numpy(), strict=True):
-        cv2.transform(source, color, dst=target)
+    scratch = np.empty_like(crops[0])
+    for crop, color in zip(crops, drawn.color.numpy(), strict=True):
+        cv2.transform(crop, color, dst=scratch)
+        crop[:] = scratch
     rng = np.random.default_rng(drawn.noise_seed)
-    whole = changed.copy() if drawn.occluded.any() else changed
+    others = [*crops[1:], crops[0].copy()]  # each is still whole when the crop before it takes a patch
     for index in drawn.occluded.nonzero()[:, 0].tolist():
-        _occlude(changed[index], whole[(index + 1) % len(whole)], keypoints_2d[index].numpy(), drawn, index, rng)
-    return torch.from_numpy(changed).permute(0, 3, 1, 2)
+        _occlude(crops[index], others[index], keypoints_2d[index].numpy(), drawn, index, rng)
+    return torch.from_numpy(crops).permute(0, 3, 1, 2)
 
 
 def _occlude(

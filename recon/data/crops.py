@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import torch
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
@@ -149,45 +150,61 @@ class CropCamera:
         return np.concatenate((linear, offset), -1)
 
 
-def cut(picture: Image.Image, source: Float[np.ndarray, "2 3"], size: int) -> UInt8[np.ndarray, "s s 3"]:
-    """One crop, bilinear; where it is coarser than the photo, the photo's pixels are averaged first; black outside.
-
-    Args:
-        picture: the photo, RGB.
-        source: affine map of the crop's pixels to the photo's (`CropCamera.sources`), both with corners at (0, 0).
-        size: side of the crop.
-    """
-    corners = source @ np.array([[0, size, 0, size], [0, 0, size, size], [1, 1, 1, 1.0]])
-    step = max(1, int(np.sqrt(abs(np.linalg.det(source[:, :2]))) + 0.5))  # the photo's pixels in a crop's pixel
-    low = np.floor(corners.min(1)).astype(int) - step
-    high = low + -(-(np.ceil(corners.max(1)).astype(int) + step - low) // step) * step
-    x0, y0 = np.maximum(low, 0)
-    x1, y1 = np.minimum(high, picture.size)
-    if x0 >= x1 or y0 >= y1:
-        return np.zeros((size, size, 3), np.uint8)
-    part = np.asarray(picture.crop((x0, y0, x1, y1)))
-    shape = (max(1, round((x1 - x0) / step)), max(1, round((y1 - y0) / step)))
-    ratio = np.array(shape) / (x1 - x0, y1 - y0)
-    if step > 1:
-        part = cv2.resize(part, shape, interpolation=cv2.INTER_AREA)
-    matrix = source.copy()
-    matrix[:, 2] -= (x0, y0)
-    matrix *= ratio[:, None]
-    matrix[:, 2] += matrix[:, :2].sum(1) * 0.5 - 0.5  # OpenCV counts from the first pixel's centre
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(part, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_CONSTANT)
-
-
 def cut_all(pictures: Iterable[Image.Image], camera: CropCamera, size: int) -> UInt8[Tensor, "b 3 s s"]:
-    """The crops of photos of any sizes; only one photo needs to be in memory at a time.
+    """The crops of photos of any sizes, bilinear; where one is coarser than its photo, pixels are averaged first.
 
     Args:
-        pictures: RGB, one for each crop.
+        pictures: RGB, one for each crop; only one needs to be in memory at a time. Outside of them is black.
         camera: of the batch.
         size: side of the crops, pixels.
     """
     sources = camera.sources(size)
-    crops = np.empty((len(sources), size, size, 3), np.uint8)
-    for crop, picture, source in zip(crops, pictures, sources, strict=True):
-        crop[:] = cut(picture, source, size)
+    corners = sources @ np.array([[0, size, 0, size], [0, 0, size, size], [1, 1, 1, 1.0]])
+    coarse = np.sqrt(np.abs(np.linalg.det(sources[:, :, :2])))  # the photo's pixels along a crop's pixel
+    steps = (2 ** np.maximum(np.rint(np.log2(coarse)), 0)).astype(int)[:, None]
+    low = np.maximum(np.floor(corners.min(-1)).astype(int) - steps, 0)
+    high = np.ceil(corners.max(-1)).astype(int) + 2 * steps
+    crops = np.zeros((len(sources), size, size, 3), np.uint8)
+    scratch = np.empty((size, size, 4), np.uint8)  # fresh memory costs as much as the warp
+    bounds = zip(low.tolist(), high.tolist(), steps[:, 0].tolist(), strict=True)
+    for crop, picture, source, (start, stop, step) in zip(crops, pictures, sources, bounds, strict=True):
+        _cut(picture, source, start, stop, step, crop, scratch)
     return torch.from_numpy(crops).permute(0, 3, 1, 2)
+
+
+def _cut(
+    picture: Image.Image,
+    source: Float[np.ndarray, "2 3"],
+    start: list[int],
+    stop: list[int],
+    step: int,
+    crop: UInt8[np.ndarray, "s s 3"],
+    scratch: UInt8[np.ndarray, "s s 4"],
+) -> None:
+    """Fill one crop from the part of a photo between two corners, read `step` pixels at a time."""
+    (x0, y0), (x1, y1) = start, map(min, stop, picture.size)
+    # Whole steps only: what is left out at the photo's right and lower edge is less than a pixel of the crop.
+    width, height = (x1 - x0) // step, (y1 - y0) // step
+    if width < 1 or height < 1:
+        return
+    part = _pixels(picture, (x0, y0, x0 + width * step, y0 + height * step))
+    while step > 1:  # OpenCV averages fastest by two
+        part = cv2.resize(part, (part.shape[1] // 2, part.shape[0] // 2), interpolation=cv2.INTER_AREA)
+        source, x0, y0, step = source / 2, x0 / 2, y0 / 2, step // 2
+    matrix = source.copy()
+    matrix[:, 2] += source[:, :2].sum(1) * 0.5 - (x0 + 0.5, y0 + 0.5)  # OpenCV counts from the first pixel's centre
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    target = scratch if part.shape[2] == 4 else crop
+    cv2.warpAffine(part, matrix, crop.shape[:2], dst=target, flags=flags, borderMode=cv2.BORDER_CONSTANT)
+    if target is scratch:
+        cv2.cvtColor(scratch, cv2.COLOR_RGBA2RGB, dst=crop)
+
+
+def _pixels(picture: Image.Image, box: tuple[int, int, int, int]) -> UInt8[np.ndarray, "h w c"]:
+    """A part of a photo: as Pillow holds it, four bytes a pixel, without a copy; three where it holds it in pieces."""
+    x0, y0, x1, y1 = box
+    try:
+        rows = pa.array(picture).values.to_numpy().reshape(picture.height, picture.width, 4)
+    except ValueError:  # a large photo
+        return np.asarray(picture.crop(box))
+    return rows[y0:y1, x0:x1]

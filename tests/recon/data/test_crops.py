@@ -124,7 +124,7 @@ def test_the_pixel_under_a_point_stays_under_it(zoom: float):
     assert crops.shape == (6, 3, SIZE, SIZE) and crops.dtype == torch.uint8
     grid = torch.arange(SIZE) + 0.5
     for crop, point in zip(crops.double()[:, 0], target[:, 0], strict=True):
-        assert crop.max() > 100
+        assert crop.max() > 40
         found = torch.stack(((crop.sum(0) * grid).sum(), (crop.sum(1) * grid).sum())) / crop.sum()
         torch.testing.assert_close(found.float(), (point + 0.5) * SIZE, atol=0.15, rtol=0)
 
@@ -154,3 +154,15 @@ def test_a_crop_that_misses_the_photo_is_black():
     boxes = torch.tensor([[500.0, 500, 560, 560]])
     camera = CropCamera.around_boxes(boxes, torch.eye(3)[None], torch.tensor([False]))
     assert not cut_all([Image.new("RGB", (64, 64), "white")], camera, 32).any()
+
+
+def test_large_photos_which_pillow_holds_in_pieces_are_cut_alike():
+    rng = np.random.default_rng(1)
+    part = Image.fromarray(rng.integers(0, 256, (200, 200, 3), dtype=np.uint8))
+    camera = some_camera(1, seed=4)
+    large = Image.new("RGB", (3000, 2600))
+    large.paste(part)
+    small = Image.new("RGB", (700, 600))
+    small.paste(part)
+    assert torch.equal(cut_all([large], camera, SIZE), cut_all([small], camera, SIZE))
+    assert cut_all([small], camera, SIZE).any()
