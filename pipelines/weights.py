@@ -18,7 +18,7 @@ import jsonargparse
 log = logging.getLogger(__name__)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PICTURES = {"train": 10_000, "validation": 500, "test": 1_000}
+PICTURES = {"train": 14_000, "validation": 500, "test": 1_000}
 SIZE = 128
 
 
@@ -53,8 +53,10 @@ STAGES = (
         for split, n in PICTURES.items()
     ),
     training("vq_mano", "configs/recon/vq_mano.yaml", "recon/mmhmr/weights"),
-    training("handclip", "configs/synth/handclip.yaml", "synth/handclip/weights"),
-    training("text_to_mesh", "configs/synth/text_to_mesh.yaml", "synth/text_to_mesh/weights"),
+    training("handclip", "configs/synth/handclip.yaml", ""),
+    training("handclip_spread", "configs/synth/handclip_spread.yaml", "synth/handclip/weights"),
+    training("text_to_mesh", "configs/synth/text_to_mesh.yaml", ""),
+    training("text_to_mesh_further", "configs/synth/text_to_mesh_further.yaml", "synth/text_to_mesh/weights"),
     training("autoencoder", "configs/synth/autoencoder.yaml", ""),
     training("controlnet", "configs/synth/controlnet.yaml", "synth/controlnet/weights"),
     training("decoder", "configs/synth/decoder.yaml", "synth/controlnet/weights/base/vae"),
