@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -98,6 +99,7 @@ def _in_order(pool: ProcessPoolExecutor, indices: range, ahead: int) -> Iterator
 
 def _start(reader: Reader) -> None:
     global _reader
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its processes
     _reader = reader
 
 
