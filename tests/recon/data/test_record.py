@@ -1,3 +1,5 @@
+"""The record of all data sets: a row of its features, refusing what cannot be."""
+
 import numpy as np
 import pytest
 from datasets import Features
