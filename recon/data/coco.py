@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from recon.data.arrays import MAX_TABLE_BYTES, numbers, read_picture
-from recon.data.layout import entry, mapping, relative_name, rows
+from recon.data.layout import entry, identifier, mapping, relative_name, rows
 from recon.data.reader import ManoBasis, Reader
 from recon.data.record import Frame, HandRecord, box_of_points
 from recon.files import FileError, open_json
@@ -39,11 +39,11 @@ class CocoTable:
         """
         table = open_json(path, max_bytes=MAX_TABLE_BYTES)
         images = tuple(mapping(row, f"{path}: an image") for row in rows(table, "images", str(path)))
-        place = {entry(row, "id", f"{path}: an image"): index for index, row in enumerate(images)}
+        place = {identifier(row, "id", f"{path}: an image"): index for index, row in enumerate(images)}
         files = [relative_name(entry(row, "file_name", f"{path}: an image"), str(path)) for row in images]
         found = []
         for row in rows(table, "annotations", str(path)):
-            number = entry(row, "image_id", f"{path}: an annotation")
+            number = identifier(row, "image_id", f"{path}: an annotation")
             if number not in place:
                 raise FileError(f"{path} annotates image {number!r}, which it does not list.")
             found.append((place[number], row))

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 
 from recon.data.arrays import MAX_TABLE_BYTES, numbers, read_picture
-from recon.data.layout import entry, mapping, relative_name, rows
+from recon.data.layout import entry, identifier, mapping, relative_name, rows
 from recon.data.reader import ManoBasis, Reader
 from recon.data.record import Frame, HandRecord, Numbers, box_of_points, project_points
 from recon.files import FileError, open_json
@@ -64,14 +64,14 @@ class InterHand(Reader):
         path = self._table_file("data")
         table = open_json(path, max_bytes=MAX_TABLE_BYTES)
         annotations = {
-            entry(row, "image_id", f"{path}: an annotation"): row for row in rows(table, "annotations", str(path))
+            identifier(row, "image_id", f"{path}: an annotation"): row for row in rows(table, "annotations", str(path))
         }
         self._files: list[str] = []
         self._keys: list[tuple[str, str, str]] = []
         """Capture, camera and frame of each picture."""
         moment_of, valid, boxes = [], [], []
         for row in rows(table, "images", str(path)):
-            number, what = entry(row, "id", f"{path}: an image"), f"{path}: an image"
+            number, what = identifier(row, "id", f"{path}: an image"), f"{path}: an image"
             key = tuple(str(entry(row, name, what)) for name in ("capture", "camera", "frame_idx"))
             self._files.append(relative_name(entry(row, "file_name", what), f"{path}: image {number}"))
             self._keys.append((key[0], key[1], key[2]))

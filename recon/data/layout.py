@@ -27,6 +27,18 @@ def entry(table: Any, key: str | int, what: str) -> Any:
     return table[key]
 
 
+def identifier(table: Any, key: str, what: str) -> int | str:
+    """The number or name under a key, by which tables speak of a picture.
+
+    Raises:
+        FileError: the key is missing, or holds something else.
+    """
+    value = entry(table, key, what)
+    if not isinstance(value, int | str):
+        raise FileError(f"{what} has {key!r} {value!r}; it must be a number or a name.")
+    return value
+
+
 def mapping(table: Any, what: str) -> Mapping[Any, Any]:
     """An object out of a file.
 

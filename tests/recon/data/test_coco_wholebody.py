@@ -98,6 +98,10 @@ def test_what_is_missing_or_damaged_is_named(root: Path):
             for side in ("left", "right")
         ],
         "annotates image 12, which it does not list": lambda c: c["annotations"][3].update(image_id=12),
+        r"an annotation has 'image_id' \[785\]; it must be a number or a name": lambda c: c["annotations"][0].update(
+            image_id=[785]
+        ),
+        "an image has 'id' {}; it must be a number or a name": lambda c: c["images"][0].update(id={}),
         "has no key 'images'": lambda c: c.pop("images"),
         "'annotations' must be a list, not dict": lambda c: c.update(annotations={}),
         "names the file '/etc/x.jpg'": lambda c: c["images"][0].update(file_name="/etc/x.jpg"),

@@ -116,6 +116,12 @@ def test_what_is_missing_or_damaged_is_named(root: Path):
         with pytest.raises(FileError, match=f"{kind}.json is not JSON"):
             InterHand(root, "train")
         table(root, kind).write_text(whole)
+    whole = table(root, "data").read_text()
+    for rows, key in (("images", "id"), ("annotations", "image_id")):
+        spoil(table(root, "data"), lambda c, rows=rows, key=key: c[rows][0].update({key: None}))
+        with pytest.raises(FileError, match=f"data.json: an .* has '{key}' None; it must be a number or a name"):
+            InterHand(root, "train")
+        table(root, "data").write_text(whole)
     spoil(table(root, "joint_3d"), lambda c: c["3"]["1000"]["world_coord"].pop())
     with pytest.raises(FileError, match=r"frame 1000: world_coord has the shape \[41, 3\]; it must be \[42, 3\]"):
         InterHand(root, "train")
