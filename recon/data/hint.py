@@ -96,8 +96,9 @@ class _Table:
                 raise FileError(f"{path}: 'imgname' names {name!r}, which is no file of the set.")
         count = len(self.names)
         self.center = numbers(arrays["center"], (count, 2), f"{path}: 'center'")
-        self.right = numbers(arrays["right"].reshape(count, -1).astype(float), (count, 1), f"{path}: 'right'")[:, 0] > 0
-        scale = arrays["scale"]
+        right, scale = arrays["right"], arrays["scale"]
+        right = right.astype(np.uint8) if right.dtype == bool else right
+        self.right = numbers(right[:, None] if right.ndim == 1 else right, (count, 1), f"{path}: 'right'")[:, 0] > 0
         self.scale = numbers(scale[:, None] if scale.ndim == 1 else scale, (count, -1), f"{path}: 'scale'")
         self.points = numbers(arrays["hand_keypoints_2d"], (count, 21, 3), f"{path}: 'hand_keypoints_2d'")
 

@@ -73,7 +73,7 @@ class Mmpose(Reader):
     def _hand(self, index: int, number: int, row: dict[str, Any], points: Numbers, image: bytes) -> HandRecord:
         what = self._table.what(index, row)
         side = row.get("hand_type")
-        if side not in SIDES:
+        if not isinstance(side, str | None) or side not in SIDES:
             raise FileError(f"{what}: hand_type is {side!r}; it must be right or left.")
         joints = None
         if "joint_cam" in row:

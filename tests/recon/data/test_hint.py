@@ -48,6 +48,9 @@ def test_frames_without_a_labelled_joint_are_empty(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"right": None}, "all.npz has no array 'right'"),
+        ({"right": np.ones(7)}, r"all.npz: 'right' has the shape \[7, 1\]; it must be \[8, 1\]"),
+        ({"right": np.array(["r"] * 8)}, "all.npz: 'right' must hold numbers"),
+        ({"right": np.ones(())}, "all.npz: 'right' has the shape"),
         ({"center": np.zeros((8, 3))}, r"all.npz: 'center' has the shape \[8, 3\]"),
         ({"scale": np.zeros((8, 2))}, "all.npz: 'scale' must be one or two sides above 0"),
         ({"imgname": np.array(["../x.jpg"] * 8)}, "all.npz: 'imgname' names '../x.jpg'"),

@@ -60,6 +60,7 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path):
     whole = path.read_text()
     changes = {
         "hand_type is 'both'; it must be right or left": lambda row: row.update(hand_type="both"),
+        r"hand_type is \['left'\]; it must be right or left": lambda row: row.update(hand_type=["left"]),
         "has no key 'bbox'": lambda row: row.pop("bbox"),
         "has no key 'keypoints'": lambda row: row.pop("keypoints"),
         r"joint_cam has the shape \[20, 3\]": lambda row: row["joint_cam"].pop(),
