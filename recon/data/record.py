@@ -119,7 +119,8 @@ class HandRecord:
             value = getattr(self, name)
             if value is None:
                 continue
-            array = np.asarray(value, np.float32)
+            with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite and is refused
+                array = np.asarray(value, np.float32)
             if array.shape != shape:
                 raise FileError(f"{self.sample_id}: {name} has shape {list(array.shape)}; it must be {list(shape)}.")
             if not np.isfinite(array).all():

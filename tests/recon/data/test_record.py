@@ -32,11 +32,13 @@ def test_a_record_is_a_row_of_the_features_and_what_is_missing_is_null():
     encoded.encode_example({k: v for k, v in row.items() if k in encoded})
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
         ("joints", np.zeros((20, 3)), r"joints has shape \[20, 3\]; it must be \[21, 3\]"),
         ("betas", np.full(10, np.nan), "betas holds numbers that are not finite"),
+        ("betas", np.full(10, 1e300), "betas holds numbers that are not finite"),
         ("joints", np.full((21, 3), 650.0), "joints reaches 650 m"),
         ("hand_pose", np.zeros(48), "hand_pose has shape"),
     ],
