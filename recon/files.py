@@ -273,7 +273,8 @@ def staged(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise FileError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(NotADirectoryError):  # where the folder is a file, there is nothing to remove
+            temporary.unlink(missing_ok=True)
 
 
 def _fsync(path: Path) -> None:

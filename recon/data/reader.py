@@ -61,6 +61,8 @@ class Reader(ABC):
             raise FileError(f"{self.name} has no split {split!r}; it has {', '.join(self.splits)}.")
         if not Path(root).exists():
             raise FileError(f"{root} does not exist; give the folder of {self.name}.")
+        if not Path(root).is_dir():
+            raise FileError(f"{root} is a file; give the folder of {self.name}.")
         self.root, self.split, self.mano = Path(root), split, mano
 
     @abstractmethod

@@ -135,6 +135,10 @@ def test_mistakes_are_one_sentence(
     lines = {
         "There is no data set 'imagenet'": ["imagenet", root, *out],
         "does not exist": ["world", str(tmp_path / "gone"), *out],
+        "manifest.json is a file; give the folder of world": ["world", f"{root}/manifest.json", *out],
+        "manifest.json/check.png cannot be written": [
+            *("world", root, "--split", "test", "--check", "--sheet", f"{root}/manifest.json/check.png")
+        ],
         "world has no split 'val'": ["world", root, "--split", "val", *out],
         "--out is missing": ["world", root],
         "--limit is 0": ["world", root, "--limit", "0", *out],

@@ -194,3 +194,10 @@ def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
     ):
         f.write(b"x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_place_of_the_folder_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    for name in ("file/below", "file/far/below"):
+        with pytest.raises(FileError, match=f"{name} cannot be written: (Not a directory|File exists)"):
+            write_atomic(tmp_path / name, b"new")
