@@ -115,6 +115,7 @@ class HandLoader:
                     batch_size=None,
                     num_workers=1,
                     prefetch_factor=PREFETCH,
+                    multiprocessing_context="spawn",  # threads of OpenCV and Arrow do not survive a fork
                     generator=torch.Generator(),
                 )
             )

@@ -15,7 +15,9 @@ from pipelines import cli
 from pipelines.run_folder import IncompleteRunError, RunFolder
 from recon.data.record import Frame
 from recon.data.world import World
+from tests.data_sets import rhd
 from tests.data_sets import world as fixture
+from tests.data_sets.truth import truths
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +103,23 @@ def test_damage_is_rejected_counted_and_an_exit_code_each_time(
     lines = [json.loads(line) for line in (out / "rejected.jsonl").read_text().splitlines()]
     assert [(line["index"], line["kind"]) for line in lines] == [(2, "damaged"), (3, "damaged")]
     assert "row 3" in lines[1]["file"] and "PNG, JPEG, WEBP" in lines[1]["reason"]
+
+
+def test_a_mended_picture_is_taken_in_by_the_same_command(tmp_path: Path) -> None:
+    root, out = tmp_path / "rhd", tmp_path / "out"
+    rhd.write(root, truths(8))
+    picture = root / "training" / "color" / "00005.png"
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[: len(whole) // 2])
+    command = ["convert", "rhd", str(root), "--num-workers", "1", "--shard-size", "3", "--out"]
+    assert cli.run([*command, str(out)]) == 1
+    damaged = digest(out)
+    assert cli.run([*command, str(out)]) == 1 and digest(out) == damaged
+    picture.write_bytes(whole)
+    assert cli.run([*command, str(out)]) == 0
+    assert cli.run([*command, str(tmp_path / "new")]) == 0
+    assert digest(out) == digest(tmp_path / "new")
+    assert (out / "rejected.jsonl").read_bytes() == b""
 
 
 def test_empty_frames_and_two_hands_in_a_picture(
