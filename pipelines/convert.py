@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from pipelines.card import card_text
 from pipelines.reader_check import Samples, figures, sample, sample_sheet
-from pipelines.reading import Reading, reading
+from pipelines.reading import Reading, read_picture, reading
 from pipelines.run_folder import Rejection, RunFolder, RunPlan
 from pipelines.shards import png_bytes
 from recon.data.reader import ManoBasis, Reader, reader_class
@@ -58,7 +58,8 @@ def convert(
 ) -> int | None:
     """Turn a public data set into the one record, or look at what its reader makes of it.
 
-    Given again, the same command verifies what is there and makes only what is missing.
+    Given again, the same command verifies what is there and makes only what is missing, with pictures that were damaged
+    and no longer are.
 
     Args:
         name: of the data set; an unknown one is answered with the list.
@@ -136,6 +137,7 @@ def _convert(
     }
     plan = RunPlan(config, total, shard_size, "parquet", FEATURES, re.sub(r"\W", "_", reader.split))
     run = RunFolder(out, plan, {"handloom": version("handloom"), "numpy": version("numpy")})
+    _withdraw_mended(run, reader)
     with reading(reader, num_workers) as pictures, tqdm(total=total, unit="picture", disable=None) as bar:
         for shard in run.claim():
             run.write(shard, _samples(pictures(range(shard.start, shard.stop)), bar))
@@ -143,6 +145,14 @@ def _convert(
         if todo:
             _finish(run, reader, model)
     _report(run, reader)
+
+
+def _withdraw_mended(run: RunFolder, reader: Reader) -> None:
+    """Give free the shards in which a picture was damaged that can now be read."""
+    for line in run.rejected():
+        if line["kind"] == DAMAGED and read_picture(reader, line["index"]).frame is not None:
+            log.info("%s can now be read; its shard is made again.", line["file"])
+            run.withdraw(line["index"])
 
 
 def _samples(readings: Iterable[Reading], bar: tqdm) -> Iterator[dict[str, Any] | Rejection]:
@@ -187,7 +197,8 @@ def _report(run: RunFolder, reader: Reader) -> None:
         first = next(line for line in run.rejected() if line["kind"] == DAMAGED)
         raise DamagedPicturesError(
             f"{kinds[DAMAGED]:,} of {run.plan.num_samples:,} pictures of {reader.name} are damaged and left out "
-            f"({run.path / 'rejected.jsonl'} names them, first {first['file']}); all others are converted."
+            f"({run.path / 'rejected.jsonl'} names them, first {first['file']}); mend them and give the same "
+            "command again to take them in."
         )
 
 

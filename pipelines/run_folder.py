@@ -236,6 +236,13 @@ class RunFolder:
                         self._clear(shard)
                         yield shard
 
+    def withdraw(self, index: int) -> None:
+        """Take back the shard of a sample, so that `claim` gives it again; nothing where another process holds it."""
+        shard = next(shard for shard in self.shards if shard.start <= index < shard.stop)
+        with self._locked(SHARD_BYTE + shard.index, wait=False) as mine:
+            if mine:
+                self._clear(shard)
+
     def _clear(self, shard: Shard) -> None:
         """Withdraw a shard's entry and remove what is left of it under its own or a temporary name."""
         with self._locked(MANIFEST_BYTE):
