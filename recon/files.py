@@ -77,8 +77,8 @@ def open_image(source: str | Path | bytes, *, max_pixels: int = 64_000_000, name
     if width * height > max_pixels:
         raise FileError(f"{name} has {width} x {height} pixels; allowed are {max_pixels:,} in all.")
     try:
-        image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_rgb(image)
     except Exception as error:  # decoders fail in as many ways as files can be damaged
         raise FileError(f"{name} is a damaged {image.format or 'image'} file: {_first_line(error)}.") from error
 
@@ -91,7 +91,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _first_line(error: BaseException) -> str:

@@ -7,6 +7,7 @@ import os
 import pickle
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from PIL import Image
 from recon.files import FileError, open_image, open_json, open_npz, staged, unpickle, write_atomic, write_json_atomic
 
 
-def encoded(image: Image.Image, image_format: str = "PNG", **options: object) -> bytes:
+def encoded(image: Image.Image, image_format: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, image_format, **options)
     return buffer.getvalue()
@@ -38,10 +39,12 @@ def test_png_survives_unchanged(picture: Image.Image) -> None:
     assert np.array_equal(np.asarray(open_image(encoded(picture))), np.asarray(picture))
 
 
-def test_exif_orientation_is_applied(picture: Image.Image) -> None:
+@pytest.mark.parametrize("options", [{"image_format": "PNG"}, {"image_format": "WEBP", "lossless": True}])
+def test_exif_orientation_is_applied(picture: Image.Image, options: dict[str, Any]) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # rotate 90 degrees clockwise to view
-    opened = open_image(encoded(picture, exif=exif))
+    opened = open_image(encoded(picture, exif=exif, **options))
+    assert opened.size == (5, 7)
     assert np.array_equal(np.asarray(opened), np.rot90(np.asarray(picture), -1))
 
 
