@@ -5,20 +5,19 @@ What a data set does not label is zero (a rotation: the identity) with a False m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import roma
 import torch
 from jaxtyping import Bool, Float, UInt8
-from PIL import Image
 from torch import Tensor
 
 from recon.data.augmentation import AugmentationConfig, change_pixels, draw, move_camera
 from recon.data.crops import BOX_SCALE, CropCamera, cut_all
 from recon.data.record import SHAPES, HandRecord
-from recon.files import FileError, open_image
+from recon.files import FileError, Photo, open_photo
 
 FOCAL_PER_SIDE = 5000 / 256
 """Assumed focal length by the photo's longer side, where a set has no camera (HaMeR's)."""
@@ -134,15 +133,10 @@ def collate(records: Sequence[HandRecord], config: BatchConfig, generator: torch
         camera = move_camera(camera, drawn, is_right, config.mirror_left)
         is_right = is_right ^ drawn.flip
 
-    sizes: list[tuple[int, int]] = []
+    def open_at(index: int, reduce: int) -> Photo:
+        return open_photo(records[index].image, reduce=reduce, name=records[index].sample_id)
 
-    def photos() -> Iterator[Image.Image]:
-        for record in records:
-            photo = open_image(record.image, name=record.sample_id)
-            sizes.append(photo.size)
-            yield photo
-
-    image = cut_all(photos(), camera, config.size)
+    image, sizes = cut_all(open_at, camera, config.size)
     assumed = torch.stack([assumed_intrinsics(*size) for size in sizes])
     camera = replace(camera, intrinsics=torch.where(has_intrinsics[:, None, None], intrinsics, assumed))
     batch = _with_labels(records, image, camera, is_right, has_intrinsics)

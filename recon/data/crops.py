@@ -12,7 +12,7 @@ whose principal point has moved (for unequal ones it has a slight skew).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from recon.files import REDUCTIONS, Photo
 from recon.hand.camera import Crop
 
 BOX_SCALE = 2.0
@@ -150,11 +151,16 @@ class CropCamera:
         return np.concatenate((linear, offset), -1)
 
 
-def cut_all(pictures: Iterable[Image.Image], camera: CropCamera, size: int) -> UInt8[Tensor, "b 3 s s"]:
-    """The crops of photos of any sizes, bilinear; where one is coarser than its photo, pixels are averaged first.
+def cut_all(
+    open_at: Callable[[int, int], Photo], camera: CropCamera, size: int
+) -> tuple[UInt8[Tensor, "b 3 s s"], list[tuple[int, int]]]:
+    """The crops of photos of any sizes, bilinear, and the photos' sizes.
+
+    Where a crop is coarser than its photo, the photo's pixels are averaged first: by its codec if that can, else here.
 
     Args:
-        pictures: RGB, one for each crop; only one needs to be in memory at a time. Outside of them is black.
+        open_at: (index, reduce) -> that crop's photo, whole or at 1 / reduce; called once for each in order, so that
+            only one needs to be in memory at a time. Outside of a photo is black.
         camera: of the batch.
         size: side of the crops, pixels.
     """
@@ -162,18 +168,21 @@ def cut_all(pictures: Iterable[Image.Image], camera: CropCamera, size: int) -> U
     corners = sources @ np.array([[0, size, 0, size], [0, 0, size, size], [1, 1, 1, 1.0]])
     coarse = np.sqrt(np.abs(np.linalg.det(sources[:, :, :2])))  # the photo's pixels along a crop's pixel
     steps = (2 ** np.maximum(np.rint(np.log2(coarse)), 0)).astype(int)[:, None]
-    low = np.maximum(np.floor(corners.min(-1)).astype(int) - steps, 0)
+    low = np.maximum(np.floor(corners.min(-1) / steps).astype(int) - 1, 0) * steps  # averages begin at the corner
     high = np.ceil(corners.max(-1)).astype(int) + 2 * steps
     crops = np.zeros((len(sources), size, size, 3), np.uint8)
     scratch = np.empty((size, size, 4), np.uint8)  # fresh memory costs as much as the warp
+    sizes = []
     bounds = zip(low.tolist(), high.tolist(), steps[:, 0].tolist(), strict=True)
-    for crop, picture, source, (start, stop, step) in zip(crops, pictures, sources, bounds, strict=True):
-        _cut(picture, source, start, stop, step, crop, scratch)
-    return torch.from_numpy(crops).permute(0, 3, 1, 2)
+    for index, (start, stop, step) in enumerate(bounds):
+        photo = open_at(index, min(step, max(REDUCTIONS)))
+        _cut(photo, sources[index], start, stop, step, crops[index], scratch)
+        sizes.append(photo.size)
+    return torch.from_numpy(crops).permute(0, 3, 1, 2), sizes
 
 
 def _cut(
-    picture: Image.Image,
+    photo: Photo,
     source: Float[np.ndarray, "2 3"],
     start: list[int],
     stop: list[int],
@@ -182,17 +191,17 @@ def _cut(
     scratch: UInt8[np.ndarray, "s s 4"],
 ) -> None:
     """Fill one crop from the part of a photo between two corners, read `step` pixels at a time."""
-    (x0, y0), (x1, y1) = start, map(min, stop, picture.size)
     # Whole steps only: what is left out at the photo's right and lower edge is less than a pixel of the crop.
-    width, height = (x1 - x0) // step, (y1 - y0) // step
-    if width < 1 or height < 1:
+    x0, y0, x1, y1 = (value // step for value in (*start, *map(min, stop, photo.size)))
+    if x1 <= x0 or y1 <= y0:
         return
-    part = _pixels(picture, (x0, y0, x0 + width * step, y0 + height * step))
-    while step > 1:  # OpenCV averages fastest by two
+    left = step // photo.reduce
+    part = _pixels(photo.image, (x0 * left, y0 * left, x1 * left, y1 * left))
+    while left > 1:  # OpenCV averages fastest by two
         part = cv2.resize(part, (part.shape[1] // 2, part.shape[0] // 2), interpolation=cv2.INTER_AREA)
-        source, x0, y0, step = source / 2, x0 / 2, y0 / 2, step // 2
-    matrix = source.copy()
-    matrix[:, 2] += source[:, :2].sum(1) * 0.5 - (x0 + 0.5, y0 + 0.5)  # OpenCV counts from the first pixel's centre
+        left //= 2
+    matrix = source / step
+    matrix[:, 2] += matrix[:, :2].sum(1) * 0.5 - (x0 + 0.5, y0 + 0.5)  # OpenCV counts from the first pixel's centre
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     target = scratch if part.shape[2] == 4 else crop
     cv2.warpAffine(part, matrix, crop.shape[:2], dst=target, flags=flags, borderMode=cv2.BORDER_CONSTANT)

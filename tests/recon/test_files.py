@@ -13,7 +13,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.files import FileError, open_image, open_json, open_npz, staged, unpickle, write_atomic, write_json_atomic
+from recon.files import (
+    FileError,
+    open_image,
+    open_json,
+    open_npz,
+    open_photo,
+    staged,
+    unpickle,
+    write_atomic,
+    write_json_atomic,
+)
 
 
 def encoded(image: Image.Image, image_format: str = "PNG", **options: Any) -> bytes:
@@ -48,6 +58,37 @@ def test_exif_orientation_is_applied(picture: Image.Image, options: dict[str, An
     assert np.array_equal(np.asarray(opened), np.rot90(np.asarray(picture), -1))
 
 
+def slopes(width: int, height: int) -> Image.Image:
+    """A picture that rises along x in red and along y in green."""
+    y, x = np.mgrid[:height, :width]
+    return Image.fromarray(np.stack((255 * x / width, 255 * y / height, 0 * x + 90), -1).astype(np.uint8))
+
+
+@pytest.mark.parametrize("reduce", [2, 4, 8])
+@pytest.mark.parametrize("size", [(160, 96), (163, 97)])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_decoded_coarser_are_those_averaged(size: tuple[int, int], reduce: int, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(slopes(*size), "JPEG", quality=95, exif=exif)
+    whole, photo = open_image(data), open_photo(data, reduce=reduce)
+    exact = orientation == 1 or size == (160, 96)  # else half a pixel would lie at the corner
+    assert photo.size == whole.size and photo.reduce == (reduce if exact else 1)
+    assert photo.image.size == tuple(-(-side // photo.reduce) for side in whole.size)
+    rows, columns = (side // photo.reduce for side in reversed(whole.size))
+    part = np.asarray(whole, np.float64)[: rows * photo.reduce, : columns * photo.reduce]
+    means = part.reshape(rows, photo.reduce, columns, photo.reduce, 3).mean((1, 3))
+    assert np.abs(np.asarray(photo.image)[:rows, :columns] - means).max() < 4
+
+
+def test_what_no_codec_averages_comes_whole(picture: Image.Image) -> None:
+    for data in (encoded(picture), encoded(picture, "WEBP"), encoded(picture, "JPEG")):
+        photo = open_photo(data, reduce=8)  # the picture is 7 x 5
+        assert photo.image.size == photo.size == (7, 5) and photo.reduce == 1
+    with pytest.raises(ValueError, match="reduce is 3; allowed are 1, 2, 4, 8"):
+        open_photo(encoded(picture), reduce=3)
+
+
 def test_transparent_pixels_are_white_and_16_bit_grey_keeps_its_range() -> None:
     assert open_image(encoded(Image.new("RGBA", (2, 2), (255, 0, 0, 0)))).getpixel((0, 0)) == (255, 255, 255)
     deep = Image.fromarray(np.array([[0, 32768, 65535]], dtype=np.uint16))
@@ -77,9 +118,10 @@ def test_damaged_images_say_so_in_one_sentence(picture: Image.Image, tmp_path: P
     whole = encoded(Image.new("RGB", (200, 200), "red"), "JPEG")
     for name, data in {"cut.jpg": whole[: len(whole) // 2], "empty.jpg": b"", "text.jpg": b"hello" * 50}.items():
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(FileError, match=name) as caught:
-            open_image(tmp_path / name)
-        assert "\n" not in str(caught.value)
+        for reduce in (1, 4):
+            with pytest.raises(FileError, match=name) as caught:
+                open_photo(tmp_path / name, reduce=reduce)
+            assert "\n" not in str(caught.value)
     with pytest.raises(FileError, match="does not exist"):
         open_image(tmp_path / "nowhere.png")
     with pytest.raises(FileError, match="not a regular file"):
