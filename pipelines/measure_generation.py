@@ -44,7 +44,7 @@ def measure_generation(
     pipeline: str | None = None,
     controlnet: str | None = None,
     num_inference_steps: int = 20,
-    guidance_scale: float = 2.0,
+    guidance_scale: float = 1.6,
     batch_size: int = 16,
     seed: int = 0,
 ) -> int:
@@ -59,7 +59,7 @@ def measure_generation(
         pipeline: folder or hub id of the base model; the shipped one by default.
         controlnet: folder or hub id of the ControlNet; the base's own by default.
         num_inference_steps: denoising steps.
-        guidance_scale: of the text.
+        guidance_scale: of text and control.
         batch_size: pictures painted at once.
         seed: picture i is painted from the noise of seed + i, its caption is wording i of those it has.
     """

@@ -75,6 +75,8 @@ class HandControlNetPipeline(StableDiffusionControlNetPipeline):
                 f"{path} is neither a Diffusers folder nor a hub id that can be reached: {_line(error)}"
             ) from error
 
+    _control_guides = False
+
     @property
     def image_size(self) -> int:
         """Side of the pictures that the base model was made for, pixels."""
@@ -87,8 +89,9 @@ class HandControlNetPipeline(StableDiffusionControlNetPipeline):
         control_image: ControlImage,
         control: Control = "mesh",
         num_inference_steps: int = 20,
-        guidance_scale: float = 2.0,
+        guidance_scale: float = 1.6,
         controlnet_conditioning_scale: float = 1.0,
+        control_guides: bool | None = None,
         negative_prompt: str | list[str] | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
         output_type: Literal["pil", "np", "pt", "latent"] = "pil",
@@ -106,6 +109,9 @@ class HandControlNetPipeline(StableDiffusionControlNetPipeline):
             guidance_scale: how strongly the text guides; 1 leaves out the second evaluation that guidance needs.
                 Models of the size of Stable Diffusion want about 7.5.
             controlnet_conditioning_scale: how strongly the control picture guides.
+            control_guides: whether that second evaluation sees no control picture either, so that guidance strengthens
+                the hand as it strengthens the text. Only ControlNets that learned to go without one can do that; None
+                is yes for those of two controls, which did.
             negative_prompt: what not to paint.
             generator: source of the noise; with one per picture a picture does not depend on its batch.
             output_type: Pillow images, float arrays or tensors in 0..1, or latents.
@@ -127,6 +133,8 @@ class HandControlNetPipeline(StableDiffusionControlNetPipeline):
                 if isinstance(pictures, list)
                 else (pictures.expand(len(prompts), -1, -1, -1))
             )
+        both = getattr(getattr(self.controlnet, "config", None), "conditioning_channels", 3) == 6
+        self._control_guides = both if control_guides is None else control_guides
         result = super().__call__(
             prompt=[self.cut(text) for text in prompts],
             image=pictures,
@@ -140,6 +148,14 @@ class HandControlNetPipeline(StableDiffusionControlNetPipeline):
             **kwargs,
         )
         return HandImageOutput(images=result.images) if return_dict else (result.images,)
+
+    def prepare_image(self, **kwargs: Any) -> Tensor:
+        """The control pictures as Diffusers prepares them: with guidance, first those of the unguided evaluation."""
+        pictures = super().prepare_image(**kwargs)
+        if self._control_guides and kwargs["do_classifier_free_guidance"] and not kwargs["guess_mode"]:
+            unguided, guided = pictures.chunk(2)
+            pictures = torch.cat((torch.zeros_like(unguided), guided))
+        return pictures
 
     def cut(self, prompt: str) -> str:
         """The part of a prompt that the text encoder reads; what is left out is logged."""

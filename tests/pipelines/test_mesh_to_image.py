@@ -189,3 +189,24 @@ def test_wrong_models_are_one_sentence(small: Path, tmp_path: Path) -> None:
         HandControlNetPipeline.from_pretrained(small / "base", controlnet=tmp_path / "nothing")
     with pytest.raises(FileError, match="neither a Diffusers folder nor a hub id"):
         HandControlNetPipeline.from_pretrained(tmp_path / "nothing", controlnet=small / "controlnet")
+
+
+def test_guidance_is_from_a_picture_without_control_where_the_controlnet_knows_such(
+    pipe: HandControlNetPipeline, sd15: Path, control: np.ndarray
+) -> None:
+    def paint(**settings: object) -> np.ndarray:
+        made = pipe("a hand", control, "mesh+pose", generator=seeds(1, 2), **FAST, **settings)
+        return np.asarray(made.images)
+
+    by_both, by_text = paint(guidance_scale=3.0), paint(guidance_scale=3.0, control_guides=False)
+    assert np.array_equal(by_both, paint(guidance_scale=3.0, control_guides=True))
+    assert not np.array_equal(by_both, by_text)  # by little: the weights are random
+    unguided = [paint(guidance_scale=1.0, control_guides=value) for value in (True, False)]
+    assert np.array_equal(*unguided)
+    larger = quiet(HandControlNetPipeline.from_pretrained(sd15 / "base", controlnet=sd15 / "mesh"))
+    image = control[..., :3].repeat(2, 1).repeat(2, 2)
+    own, off = (
+        larger("a hand", image, generator=seeds(1, 2), guidance_scale=3.0, control_guides=value, **FAST).images
+        for value in (None, False)
+    )
+    assert np.array_equal(np.asarray(own), np.asarray(off))
