@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -145,8 +146,8 @@ class _Collate:
         records = []
         for sample in samples:
             row = json.loads(sample["json"])
-            words = {name: row[name] for name in ("image_id", "dataset", "split", "is_right")}
-            arrays = {name: row[name] and np.array(row[name], np.float32) for name in SHAPES}
+            words: dict[str, Any] = {name: row[name] for name in ("image_id", "dataset", "split", "is_right")}
+            arrays: dict[str, Any] = {name: row[name] and np.array(row[name], np.float32) for name in SHAPES}
             records.append(HandRecord(image=sample["image.png"], hand="0", **words, **arrays))
         return collate(records, self.config, self.generator)
 
