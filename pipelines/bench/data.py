@@ -141,7 +141,7 @@ class _Collate:
     def __init__(self, config: LoaderConfig) -> None:
         self.config, self.generator = config.batch, torch.Generator()
 
-    def __call__(self, samples: list[dict[str, bytes]]) -> HandBatch:
+    def __call__(self, samples: list[dict[str, Any]]) -> HandBatch:
         cv2.setNumThreads(1)
         records = []
         for sample in samples:

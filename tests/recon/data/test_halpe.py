@@ -1,3 +1,5 @@
+"""The reader of Halpe: rendered hands written in its form come back, damage is named."""
+
 import json
 import pickle
 import shutil

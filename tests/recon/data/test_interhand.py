@@ -1,3 +1,5 @@
+"""The reader of InterHand2.6M: rendered hands written in its form come back, damage is named."""
+
 import json
 import pickle
 import shutil

@@ -1,3 +1,5 @@
+"""The reader of mmpose's hand files: rendered hands written in its form come back, damage is named."""
+
 import json
 import pickle
 import shutil

@@ -1,3 +1,5 @@
+"""The reader of MPII+NZSL and Panoptic hands: rendered hands written in its form come back, damage is named."""
+
 import json
 import pickle
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The reader of the Rendered Handpose Dataset: rendered hands written in its form come back, damage is named."""
+
 import os
 import pickle
 from pathlib import Path
