@@ -106,9 +106,7 @@ def test_a_finished_run_is_a_no_op(finished: Path, pipeline: Path, prompts: Path
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_gives_the_same_bytes(
-    finished: Path, pipeline: Path, prompts: Path, tmp_path: Path
-) -> None:
+def test_killed_and_resumed_gives_the_same_bytes(finished: Path, pipeline: Path, prompts: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pipelines.cli", *arguments(pipeline, prompts, tmp_path / "run")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 240

@@ -64,5 +64,3 @@ def test_a_scheduler_with_a_perfect_denoiser_gives_back_the_picture() -> None:
         noise = (x_t - signal * x_0) / level
         x_t = scheduler.step(signal * noise - level * x_0, t, x_t, return_dict=False)[0]
     torch.testing.assert_close(x_t, x_0, atol=0.03, rtol=0.03)
-
-
