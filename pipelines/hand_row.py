@@ -10,17 +10,11 @@ from jaxtyping import Float
 from pipelines.output import TextToHandImageOutput
 from pipelines.prompts import Sample
 from pipelines.shards import png_bytes
+from recon.data.record import floats
 from recon.detection import HandDetection
 from synth.captions import DIRECTION_WORDS, PALM_WORDS, describe_hand, finger_phrase
 
 AGREEMENT = 0.1  # of the box's longer side: how near a found keypoint lies to its projected joint
-
-
-def _floats(*shape: int) -> Any:
-    feature: Any = Value("float32")
-    for length in reversed(shape):
-        feature = List(feature, length=length)
-    return feature
 
 
 FEATURES = Features(
@@ -33,14 +27,14 @@ FEATURES = Features(
         "caption": Value("string"),
         "seed": Value("int64"),
         "is_right": Value("bool"),
-        "betas": _floats(10),
-        "global_orient": _floats(3),
-        "hand_pose": _floats(45),
-        "cam_t": _floats(3),
+        "betas": floats(10),
+        "global_orient": floats(3),
+        "hand_pose": floats(45),
+        "cam_t": floats(3),
         "focal_length": Value("float32"),
-        "keypoints_2d": _floats(21, 3),
-        "joints": _floats(21, 3),
-        "box": _floats(4),
+        "keypoints_2d": floats(21, 3),
+        "joints": floats(21, 3),
+        "box": floats(4),
         "confidence": Value("float32"),
         "detection": {
             "found": Value("bool"),

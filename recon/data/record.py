@@ -16,7 +16,8 @@ from jaxtyping import Float
 from recon.files import FileError
 
 
-def _floats(*shape: int) -> Any:
+def floats(*shape: int) -> Any:
+    """The column of arrays of a shape."""
     feature: Any = Value("float32")
     for length in reversed(shape):
         feature = List(feature, length=length)
@@ -31,15 +32,15 @@ FEATURES = Features(
         "dataset": Value("string"),
         "split": Value("string"),
         "is_right": Value("bool"),
-        "box": _floats(4),
-        "intrinsics": _floats(3, 3),
-        "keypoints_2d": _floats(21, 3),
-        "joints": _floats(21, 3),
-        "betas": _floats(10),
-        "global_orient": _floats(3),
-        "hand_pose": _floats(45),
-        "transl": _floats(3),
-        "vertices": _floats(778, 3),
+        "box": floats(4),
+        "intrinsics": floats(3, 3),
+        "keypoints_2d": floats(21, 3),
+        "joints": floats(21, 3),
+        "betas": floats(10),
+        "global_orient": floats(3),
+        "hand_pose": floats(45),
+        "transl": floats(3),
+        "vertices": floats(778, 3),
         "mask": Image(),
         "caption": Value("string"),
     }

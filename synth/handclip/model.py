@@ -167,17 +167,20 @@ class HandClip(nn.Module):
             keep: 0 where a word is to be unknown (its embedding is zero, as that of a word never seen), else 1.
         """
         text = self.clip.text
-        length = tokens.shape[1]
-        embedded = text.token_embedding(tokens)  # [b n w]
-        if keep is not None:
-            embedded = embedded * keep[..., None]
-        hidden = text.transformer(
-            embedded + text.positional_embedding[:length], attn_mask=text.attn_mask[:length, :length]
-        )
-        hidden = text.ln_final(hidden).float()
+        hidden = text.ln_final(self._before_norm(tokens, keep)).float()
         ends = (tokens == END).int().argmax(-1)
         pooled = hidden[torch.arange(len(tokens), device=tokens.device), ends] @ text.text_projection
         return TextFeatures(hidden, pooled.float())
+
+    def _before_norm(self, tokens: Int[Tensor, "b n"], keep: Float[Tensor, "b n"] | None = None) -> Tensor:
+        """The text tower's vectors [b,n,w] before its last norm; arguments as of `text_features`."""
+        text, length = self.clip.text, tokens.shape[1]
+        embedded = text.token_embedding(tokens)
+        if keep is not None:
+            embedded = embedded * keep[..., None]
+        return text.transformer(
+            embedded + text.positional_embedding[:length], attn_mask=text.attn_mask[:length, :length]
+        )
 
     @torch.no_grad()
     def score(self, texts: Sequence[str], images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b"]:
@@ -202,12 +205,8 @@ class HandClip(nn.Module):
         Args:
             tokens: of captions, the more the better.
         """
-        text = self.clip.text
-        embedded = text.token_embedding(tokens) + text.positional_embedding[: tokens.shape[1]]
-        length = tokens.shape[1]
-        final = text.transformer(embedded, attn_mask=text.attn_mask[:length, :length])
-        words = final[(tokens != START) & (tokens != END)]
-        text.transformer.resblocks[-1].mlp.c_proj.bias -= words.mean(0)
+        words = self._before_norm(tokens)[(tokens != START) & (tokens != END)]
+        self.clip.text.transformer.resblocks[-1].mlp.c_proj.bias -= words.mean(0)
 
     def clip_text_model(self) -> CLIPTextModel:
         """The text tower as a transformers class; its `last_hidden_state` is `TextFeatures.hidden`."""

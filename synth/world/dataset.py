@@ -12,18 +12,12 @@ from datasets import Features, Image, List, Value
 from jaxtyping import Shaped, UInt8
 from PIL import Image as PillowImage
 
+from recon.data.record import floats
 from synth.world.sample import WorldSample
 
 DEPTH_UNIT = 1e-4
 """Metres per step of the depth pictures."""
 IMAGE_COLUMNS = ("image", "mask", "depth", "part_ids")
-
-
-def _floats(*shape: int) -> Any:
-    feature: Any = Value("float32")
-    for length in reversed(shape):
-        feature = List(feature, length=length)
-    return feature
 
 
 FEATURES = Features(
@@ -39,14 +33,14 @@ FEATURES = Features(
         "background": Value("string"),
         "sleeve": Value("string"),
         "is_right": Value("bool"),
-        "betas": _floats(10),
-        "global_orient": _floats(3),
-        "hand_pose": _floats(45),
-        "cam_t": _floats(3),
+        "betas": floats(10),
+        "global_orient": floats(3),
+        "hand_pose": floats(45),
+        "cam_t": floats(3),
         "focal_length": Value("float32"),
-        "keypoints_2d": _floats(21, 3),
-        "joints": _floats(21, 3),
-        "box": _floats(4),
+        "keypoints_2d": floats(21, 3),
+        "joints": floats(21, 3),
+        "box": floats(4),
         "mask": Image(),
         "depth": Image(),
         "part_ids": Image(),

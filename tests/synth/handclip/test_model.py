@@ -7,7 +7,7 @@ import torch
 
 from recon.files import FileError
 from synth.handclip.model import HandClip, HandClipConfig
-from synth.handclip.tokenizer import tokenize
+from synth.handclip.tokenizer import END, START, tokenize
 
 TEXTS = ["A right hand, thumb up!", "a left fist " * 40, ""]
 TINY = HandClipConfig(embed_dim=16, text_width=32, text_layers=2, text_heads=2, image_size=32, image_width=4)
@@ -61,3 +61,18 @@ def test_saving_keeps_the_features(model: HandClip, tmp_path: Path) -> None:
 def test_a_folder_without_a_model_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="holds no HandCLIP"):
         HandClip.from_pretrained(tmp_path)
+
+
+def test_spread_words_have_nothing_in_common_and_differ_more() -> None:
+    torch.manual_seed(0)
+    clip = HandClip(TINY)
+    with torch.no_grad():  # as training leaves it: a part that all words share, larger than what sets them apart
+        clip.clip.text.transformer.resblocks[-1].mlp.c_proj.bias += 20 * torch.randn(TINY.text_width)
+    tokens = tokenize(["a right fist", "an open left palm", "the letter C in front of a wall"])
+    words = (tokens != START) & (tokens != END)
+    with torch.no_grad():
+        before = clip.text_features(tokens).hidden[words].std(0).mean()
+        clip.spread_words(tokens)
+        after = clip.text_features(tokens).hidden[words].std(0).mean()
+        assert clip._before_norm(tokens)[words].mean(0).abs().max() < 1e-4
+    assert after > 3 * before
